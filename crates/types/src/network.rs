@@ -1,0 +1,126 @@
+//! What the machine's network looks like: connections, routes, resolvers. Always a complete picture.
+
+use alloc::{string::String, vec::Vec};
+use core::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{IfName, MacAddr, Subnet4};
+
+/// The machine's network at one moment. A new complete value is emitted whenever anything changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkView {
+    /// Every interface.
+    pub links: Vec<Link>,
+    /// The interface of the IPv4 default route with the lowest metric.
+    pub default_route: Option<IfName>,
+    /// Every IPv4 network that is reachable by an address or a route of any table, without default routes
+    /// and without what this service itself configured.
+    pub occupied: Vec<OccupiedSubnet>,
+    /// Where names are resolved, best first.
+    pub resolvers: Vec<SocketAddr>,
+    /// The name of the host, first label only.
+    pub host_name: String,
+}
+
+impl NetworkView {
+    /// The interface with this name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name.as_str() == name)
+    }
+}
+
+/// A network that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OccupiedSubnet {
+    /// The network.
+    pub subnet: Subnet4,
+    /// Through which interface.
+    pub interface: IfName,
+}
+
+/// A network interface, seen as a Windows *connection* (spec/internet-connection-sharing.md §4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub name: IfName,
+    /// Its index.
+    pub index: u32,
+    /// Its link-layer address; absent for point-to-point links.
+    pub address: Option<MacAddr>,
+    /// `NETCON_MEDIATYPE`.
+    pub media: MediaType,
+    /// The server side of a dial-in or VPN link (`NCCF_INCOMING_ONLY`).
+    pub incoming_only: bool,
+    /// Administratively up.
+    pub up: bool,
+    /// It has a carrier.
+    pub carrier: bool,
+    /// The bridge or bond it is a member of.
+    pub master: Option<IfName>,
+    /// Its IPv4 addresses.
+    pub addresses: Vec<Subnet4>,
+    /// Its maximum transmission unit in bytes.
+    pub mtu: u32,
+    /// It is a Wi-Fi interface.
+    pub wireless: bool,
+    /// This service created it.
+    pub ours: bool,
+}
+
+/// `NETCON_MEDIATYPE` with its numbers, as design §3 maps Linux links to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u32)]
+pub enum MediaType {
+    /// Not a connection: loopback and the like.
+    None = 0,
+    /// Direct cable.
+    Direct = 1,
+    /// ISDN.
+    Isdn = 2,
+    /// Ethernet and Wi-Fi.
+    Lan = 3,
+    /// A dial-up link.
+    Phone = 4,
+    /// tun, WireGuard, gre and other tunnels.
+    Tunnel = 5,
+    /// PPP over Ethernet.
+    Pppoe = 6,
+    /// A bridge.
+    Bridge = 7,
+}
+
+impl MediaType {
+    /// Whether seed 001 lists it as a candidate for sharing.
+    pub const fn sharable(self) -> bool {
+        matches!(self, Self::Direct | Self::Isdn | Self::Lan | Self::Phone | Self::Tunnel | Self::Pppoe)
+    }
+
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Direct => "direct",
+            Self::Isdn => "isdn",
+            Self::Lan => "lan",
+            Self::Phone => "phone",
+            Self::Tunnel => "tunnel",
+            Self::Pppoe => "pppoe",
+            Self::Bridge => "bridge",
+        }
+    }
+}
+
+impl Link {
+    /// Why the connection cannot be shared, if so.
+    pub const fn not_sharable(&self) -> Option<&'static str> {
+        if !self.media.sharable() {
+            Some("connections of this media type cannot be shared")
+        } else if self.incoming_only {
+            Some("incoming connections cannot be shared")
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Plans: what should hold on the system, said whole. A driver makes it so and says what it did.
+//!
+//! Plans are level-triggered. Applying the same plan twice changes nothing; the empty plan means
+//! that nothing of ours is left in that lane.
+
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use core::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{IfName, Key, KeyRole, MacAddr, Ssid, Subnet4, radio::PhyType, settings::Reservation};
+
+/// An access point beside whatever else the radio does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApPlan {
+    /// The radio.
+    pub wiphy: u32,
+    /// The virtual interface to create.
+    pub interface: IfName,
+    /// The BSSID.
+    pub bssid: MacAddr,
+    /// The name of the network.
+    pub ssid: Ssid,
+    /// Centre frequency of the primary channel in MHz.
+    pub frequency_mhz: u32,
+    /// The channel number.
+    pub channel: u32,
+    /// The generation to announce.
+    pub phy: PhyType,
+    /// The raw HT capability field the radio has, from which hostapd's `ht_capab` is built.
+    pub ht_capabilities: u16,
+    /// At most this many stations.
+    pub max_peers: u32,
+    /// The bridge the interface joins, if any.
+    pub bridge: Option<IfName>,
+    /// The keys.
+    pub keys: KeySet,
+}
+
+impl ApPlan {
+    /// Whether changing from `self` to `other` needs nothing but new keys.
+    pub fn same_but_keys(&self, other: &Self) -> bool {
+        Self { keys: KeySet::default(), ..self.clone() } == Self { keys: KeySet::default(), ..other.clone() }
+    }
+}
+
+/// The keys an access point accepts, all of them at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySet {
+    /// Bounded by [`KeySet::LIMIT`].
+    pub entries: Vec<KeyEntry>,
+}
+
+impl KeySet {
+    /// Two wildcard keys and one retained key for each of the stations that may be associated.
+    pub const LIMIT: usize = 2 + 2007;
+}
+
+/// One accepted key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyEntry {
+    /// What events call it.
+    pub role: KeyRole,
+    /// The key.
+    pub key: Key,
+    /// `Some`: only this station may use it. A station that joined with a secondary key that has since
+    /// changed keeps it in this form until it leaves (M048).
+    pub station: Option<MacAddr>,
+}
+
+/// What an access point that runs tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApStarted {
+    /// Index of the interface.
+    pub index: u32,
+    /// The address it beacons with.
+    pub bssid: MacAddr,
+    /// The channel it really uses, centre frequency in MHz.
+    pub frequency_mhz: u32,
+}
+
+/// Bridge and addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkPlan {
+    /// A bridge over several private interfaces.
+    pub bridge: Option<BridgePlan>,
+    /// Addresses of ours; the interface is set up when it is down.
+    pub addresses: Vec<LinkAddress>,
+}
+
+/// A bridge of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgePlan {
+    /// Its name.
+    pub name: IfName,
+    /// Its members; a virtual access point joins by itself ([`ApPlan::bridge`]).
+    pub members: BTreeSet<IfName>,
+}
+
+/// One address on one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkAddress {
+    /// The interface.
+    pub interface: IfName,
+    /// Address and prefix length.
+    pub address: Subnet4,
+}
+
+/// Interfaces on which packets are forwarded (`net.ipv4.conf.IF.forwarding`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardingPlan {
+    /// For IPv4.
+    pub ipv4: BTreeSet<IfName>,
+}
+
+/// What the firewall must guarantee. `docs/security.md` says the same in prose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallPlan {
+    /// One entry per private segment; empty means that the table does not exist.
+    pub segments: Vec<FirewallSegment>,
+}
+
+/// One private segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallSegment {
+    /// The private interface (the bridge, when there is one).
+    pub interface: IfName,
+    /// Its network; absent when the segment has no addresses of ours.
+    pub subnet: Option<Subnet4>,
+    /// Where its packets may go.
+    pub reach: Reach,
+}
+
+/// Where packets of a private segment may go beyond the host itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Nowhere: nothing is forwarded from or to the segment.
+    Host,
+    /// Out of this public interface with source translation, and replies back; nothing else in or out.
+    Public(IfName),
+}
+
+/// The protocol servers of the private segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePlan {
+    /// At most one segment is served at a time (sequences §6, invariant 4 and 5).
+    pub segment: Option<ServiceSegment>,
+}
+
+/// One served segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSegment {
+    /// The private interface (the bridge, when there is one).
+    pub interface: IfName,
+    /// The host's address on it, with the prefix length.
+    pub address: Subnet4,
+    /// The DHCPv4 server.
+    pub dhcp: DhcpPlan,
+    /// The DNS forwarder; absent in standalone mode.
+    pub dns: Option<DnsPlan>,
+}
+
+/// What the DHCPv4 server hands out (spec/internet-connection-sharing.md §3.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpPlan {
+    /// First address of the pool.
+    pub first: Ipv4Addr,
+    /// Last address of the pool.
+    pub last: Ipv4Addr,
+    /// Option 51.
+    pub lease_time: Duration,
+    /// Option 3; absent in standalone mode.
+    pub router: Option<Ipv4Addr>,
+    /// Option 6; absent in standalone mode.
+    pub dns: Option<Ipv4Addr>,
+    /// Option 15; absent in standalone mode.
+    pub domain: Option<String>,
+    /// Addresses promised for ever.
+    pub reservations: Vec<Reservation>,
+}
+
+/// The DNS forwarder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsPlan {
+    /// The zone of the segment, `mshome.net`.
+    pub domain: String,
+    /// The first label of this host's name.
+    pub host_name: String,
+    /// Where other names are asked, best first. Empty: only local names are answered.
+    pub upstreams: Vec<SocketAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_differs_in_keys_only_says_so() {
+        let plan = ApPlan {
+            wiphy: 0,
+            interface: "hnap0".parse().expect("valid"),
+            bssid: MacAddr::ZERO,
+            ssid: Ssid::new(b"x").expect("valid"),
+            frequency_mhz: 2437,
+            channel: 6,
+            phy: PhyType::Ht,
+            ht_capabilities: 0,
+            max_peers: 100,
+            bridge: None,
+            keys: KeySet::default(),
+        };
+        let key = Key::raw(&[1; 32]).expect("valid");
+        let keys = KeySet { entries: [KeyEntry { role: KeyRole::Primary, key, station: None }].into() };
+        assert!(plan.same_but_keys(&ApPlan { keys, ..plan.clone() }));
+        assert!(!plan.same_but_keys(&ApPlan { channel: 1, ..plan.clone() }));
+    }
+}

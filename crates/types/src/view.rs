@@ -1,0 +1,286 @@
+//! What is reported: the snapshot and the events. Field names are a contract: add, never rename.
+//!
+//! The same structures are printed by `--json` and travel on the bus. Nothing secret ever enters them.
+
+use alloc::{string::String, vec::Vec};
+use core::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4};
+
+/// `WLAN_HOSTED_NETWORK_STATE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u32)]
+pub enum HostedState {
+    /// No capable adapter, or not allowed.
+    Unavailable = 0,
+    /// Available, not running.
+    Idle = 1,
+    /// Running.
+    Active = 2,
+}
+
+impl HostedState {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Idle => "idle",
+            Self::Active => "active",
+        }
+    }
+}
+
+/// Mode of sharing (spec/sequences.md §6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharingMode {
+    /// Nothing is served.
+    #[default]
+    Off,
+    /// DHCPv4 on the hosted network only.
+    Standalone,
+    /// NAT, DHCP and DNS between a public and a private side.
+    Full,
+}
+
+impl SharingMode {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Standalone => "standalone",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// State of the SharedAccess part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharingPhase {
+    /// Nothing runs.
+    #[default]
+    Stopped,
+    /// On its way up.
+    StartPending,
+    /// Running.
+    Running,
+    /// On its way down.
+    StopPending,
+}
+
+impl SharingPhase {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::StartPending => "start_pending",
+            Self::Running => "running",
+            Self::StopPending => "stop_pending",
+        }
+    }
+}
+
+/// Who decided a value (`WLAN_OPCODE_VALUE_TYPE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetBy {
+    /// The administrator's policy.
+    Policy,
+    /// A user, or nobody.
+    User,
+}
+
+/// Everything `status --json` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Version of the service.
+    pub version: String,
+    /// The hosted network.
+    pub hosted_network: HostedNetworkView,
+    /// Sharing.
+    pub sharing: SharingView,
+    /// Everybody who is attached: stations and lease holders, merged.
+    pub devices: Vec<DeviceView>,
+}
+
+/// The hosted network as reported. Fields other than the first four are meaningful as
+/// spec/hosted-network.md §2 says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostedNetworkView {
+    /// The state.
+    pub state: HostedState,
+    /// Why it is so: the reason of the last change.
+    pub reason: Reason,
+    /// One sentence for people when unavailable or when the last start failed; empty otherwise.
+    pub detail: String,
+    /// Whether user and policy allow it.
+    pub enabled: bool,
+    /// Who said so.
+    pub set_by: SetBy,
+    /// The name of the network; absent before the first use.
+    pub ssid: Option<Ssid>,
+    /// The virtual interface while active.
+    pub interface: Option<IfName>,
+    /// `IPDeviceID`, with braces, whenever the virtual adapter exists.
+    pub device_guid: Option<String>,
+    /// While active.
+    pub bssid: Option<MacAddr>,
+    /// While active.
+    pub channel: Option<u32>,
+    /// While active.
+    pub frequency_mhz: Option<u32>,
+    /// While active: `ofdm`, `erp`, `ht`, `vht`, `he`.
+    pub phy: Option<crate::radio::PhyType>,
+    /// At most this many devices.
+    pub max_peers: u32,
+    /// References held with StartUsing.
+    pub references: u32,
+    /// A ForceStart is in effect.
+    pub forced: bool,
+    /// Associated devices.
+    pub peers: Vec<PeerView>,
+}
+
+/// An associated device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its address.
+    pub mac: MacAddr,
+    /// The key it used.
+    pub key: KeyRole,
+    /// For how long, in seconds.
+    pub connected_s: u64,
+}
+
+/// Sharing as reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharingView {
+    /// The mode.
+    pub mode: SharingMode,
+    /// The phase.
+    pub phase: SharingPhase,
+    /// The public interface in full mode, once one is there.
+    pub public: Option<IfName>,
+    /// The private interfaces.
+    pub private: Vec<IfName>,
+    /// Address and prefix length of the host on the private side.
+    pub subnet: Option<Subnet4>,
+    /// Whether names are resolved for devices; `false` with a reason in `detail` when port 53 is taken.
+    pub dns: bool,
+    /// What does not work although sharing runs, one sentence each.
+    pub detail: Vec<String>,
+}
+
+/// A device: a station, a lease holder, or both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// Its address.
+    pub mac: MacAddr,
+    /// Its lease.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The name it gave, made safe.
+    pub hostname: Option<String>,
+    /// Where it is attached.
+    pub interface: Option<IfName>,
+    /// The key it used; absent on a wire.
+    pub key: Option<KeyRole>,
+    /// Signal in dBm, for a station.
+    pub signal_dbm: Option<i32>,
+    /// Bytes received from it.
+    pub rx_bytes: u64,
+    /// Bytes sent to it.
+    pub tx_bytes: u64,
+    /// RFC 3339.
+    pub lease_expires: Option<String>,
+    /// Whether it is associated (always `true` on a wire while the lease lives).
+    pub connected: bool,
+}
+
+/// What happened. `monitor --json` prints one a line, `event` being the tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// `wlan_hosted_network_state_change`.
+    StateChanged {
+        /// Before.
+        old: HostedState,
+        /// After; never equal to `old`.
+        new: HostedState,
+        /// Why.
+        reason: Reason,
+    },
+    /// A device joined (reason 20).
+    PeerJoined {
+        /// Who.
+        mac: MacAddr,
+        /// With which key.
+        key: KeyRole,
+    },
+    /// A device left (reason 21 or 22).
+    PeerLeft {
+        /// Who.
+        mac: MacAddr,
+        /// Why.
+        reason: Reason,
+    },
+    /// A device tried a key that is not one of ours. At most one event per device in ten seconds.
+    PeerRefused {
+        /// Who.
+        mac: MacAddr,
+    },
+    /// `wlan_hosted_network_radio_state_change`.
+    RadioChanged {
+        /// The software switch is on.
+        software_on: bool,
+        /// The hardware switch is on.
+        hardware_on: bool,
+    },
+    /// Mode, phase, public side or subnet of sharing changed.
+    SharingChanged {
+        /// The whole state.
+        sharing: SharingView,
+    },
+    /// A device got or renewed its address.
+    LeaseBound {
+        /// Who.
+        mac: MacAddr,
+        /// Which.
+        ipv4: Ipv4Addr,
+        /// The name it gave, made safe.
+        hostname: Option<String>,
+        /// Until when, RFC 3339.
+        expires: String,
+    },
+    /// A lease ended.
+    LeaseEnded {
+        /// Whose.
+        mac: MacAddr,
+        /// Which.
+        ipv4: Ipv4Addr,
+    },
+    /// Settings or keys changed; the new values are asked for.
+    SettingsChanged,
+    /// An operation failed or something stopped working.
+    Trouble {
+        /// What, where, why and what to do.
+        failure: Failure,
+    },
+    /// This subscriber was too slow: events are missing, ask for the snapshot.
+    Resync,
+}
+
+/// An event with its place in the one order of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberedEvent {
+    /// Counts up by one for each event of the service.
+    pub sequence: u64,
+    /// RFC 3339.
+    pub time: String,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
