@@ -1,1 +1,204 @@
-//! Under construction.
+//! What the service needs of a platform: a handful of narrow traits in our own words.
+//!
+//! Each trait is one *lane*: it is given a complete plan, makes it so, and says what it did. Every
+//! operation is idempotent, bounded in time by its caller, and leaves either the old or the new
+//! state behind when it fails. Two platforms implement them: the real one and the simulated one.
+//!
+//! Nothing here decides anything. Drivers do not know sessions, policy or each other.
+
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+pub mod services;
+
+use std::rc::Rc;
+
+use hn_types::{
+    DriverError, KeyRole, MacAddr,
+    network::NetworkView,
+    plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
+    radio::RadioView,
+};
+
+/// Whether an operation had anything to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The system was changed.
+    Yes,
+    /// It was so already.
+    No,
+}
+
+/// Where a driver reports what happened by itself. Never blocks: the receiver keeps the last complete
+/// view of each kind and a bounded queue of the rest.
+#[derive(Clone)]
+pub struct EventSink(Rc<dyn Fn(PlatformEvent)>);
+
+impl EventSink {
+    /// A sink that hands every event to `receive`.
+    pub fn new(receive: impl Fn(PlatformEvent) + 'static) -> Self {
+        Self(Rc::new(receive))
+    }
+
+    /// Reports `event`.
+    pub fn emit(&self, event: PlatformEvent) {
+        (self.0)(event);
+    }
+}
+
+impl std::fmt::Debug for EventSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventSink")
+    }
+}
+
+/// What a platform reports by itself.
+#[derive(Clone, Debug)]
+pub enum PlatformEvent {
+    /// The adapters, complete; emitted once at the start and whenever anything in it changed.
+    Radio(RadioView),
+    /// The network, complete; emitted once at the start and whenever anything in it changed.
+    Network(NetworkView),
+    /// Something about the running access point.
+    Ap(ApEvent),
+    /// Something about the protocol servers.
+    Service(services::ServiceEvent),
+}
+
+/// What happens to a running access point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApEvent {
+    /// A station completed the handshake.
+    StationJoined {
+        /// Who.
+        mac: MacAddr,
+        /// With which key.
+        key: KeyRole,
+    },
+    /// A station left by itself or was disconnected.
+    StationLeft {
+        /// Who.
+        mac: MacAddr,
+        /// It was silent too long rather than said goodbye.
+        timed_out: bool,
+    },
+    /// A station failed the handshake because its key is none of ours.
+    KeyMismatch {
+        /// Who.
+        mac: MacAddr,
+    },
+    /// Signal and counters of every station, complete.
+    StationStats(Vec<StationStats>),
+    /// The access point moved to another channel.
+    ChannelChanged {
+        /// Centre frequency in MHz.
+        frequency_mhz: u32,
+    },
+    /// The access point is gone although nobody stopped it: its process died, its interface was removed, or
+    /// the driver gave up.
+    Lost {
+        /// Why, lower case, without a full stop.
+        cause: String,
+    },
+}
+
+/// One station's figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StationStats {
+    /// Who.
+    pub mac: MacAddr,
+    /// Signal of its last frame in dBm.
+    pub signal_dbm: Option<i32>,
+    /// Bytes received from it.
+    pub rx_bytes: u64,
+    /// Bytes sent to it.
+    pub tx_bytes: u64,
+}
+
+/// Virtual adapter and access point.
+#[expect(
+    async_fn_in_trait,
+    reason = "every platform runs on a current-thread runtime, so no Send bound is wanted"
+)]
+pub trait Radio {
+    /// Creates the virtual interface and the access point on it. Returns once it beacons; on failure
+    /// nothing of it is left. A running access point with the same plan is left alone.
+    async fn start(&mut self, plan: &ApPlan) -> Result<ApStarted, DriverError>;
+
+    /// Stops the access point and removes its interface. Goes to the end whatever fails on the way and
+    /// returns everything that could not be undone.
+    async fn stop(&mut self) -> Result<Changed, Vec<DriverError>>;
+
+    /// Replaces the accepted keys of the running access point. Stations whose key stays are not touched.
+    async fn set_keys(&mut self, keys: &KeySet) -> Result<Changed, DriverError>;
+
+    /// Asks for [`ApEvent::StationStats`]; nothing happens when no access point runs.
+    async fn poll_stations(&mut self);
+}
+
+/// Bridge and addresses.
+#[expect(async_fn_in_trait, reason = "as for Radio")]
+pub trait Links {
+    /// Makes the plan so. Undoes what an earlier plan did and this one does not want.
+    async fn apply(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError>;
+}
+
+/// Per-interface forwarding.
+#[expect(async_fn_in_trait, reason = "as for Radio")]
+pub trait Forwarding {
+    /// Turns forwarding on where the plan says so and restores the old value elsewhere.
+    async fn apply(&mut self, plan: &ForwardingPlan) -> Result<Changed, DriverError>;
+}
+
+/// The one firewall table.
+#[expect(async_fn_in_trait, reason = "as for Radio")]
+pub trait Firewall {
+    /// Replaces the table in one transaction, reads it back and compares. The empty plan removes it.
+    async fn apply(&mut self, plan: &FirewallPlan) -> Result<Changed, DriverError>;
+}
+
+/// The protocol servers.
+#[expect(async_fn_in_trait, reason = "as for Radio")]
+pub trait Services {
+    /// Serves the segment of the plan and no other. Returns once DHCP can answer; a name server that
+    /// cannot have its port is reported by an event and tried again, it does not fail the plan.
+    async fn apply(&mut self, plan: &ServicePlan) -> Result<Changed, DriverError>;
+}
+
+/// The lanes of one platform. They are taken apart at the start and driven each by its own task.
+#[derive(Debug)]
+pub struct Lanes<R, L, W, F, S> {
+    /// Virtual adapter and access point.
+    pub radio: R,
+    /// Bridge and addresses.
+    pub links: L,
+    /// Per-interface forwarding.
+    pub forwarding: W,
+    /// The firewall table.
+    pub firewall: F,
+    /// The protocol servers.
+    pub services: S,
+}
+
+/// A platform: what the daemon is generic over.
+#[expect(async_fn_in_trait, reason = "as for Radio")]
+pub trait Platform {
+    /// Its radio lane.
+    type Radio: Radio + 'static;
+    /// Its link lane.
+    type Links: Links + 'static;
+    /// Its forwarding lane.
+    type Forwarding: Forwarding + 'static;
+    /// Its firewall lane.
+    type Firewall: Firewall + 'static;
+    /// Its services lane.
+    type Services: Services + 'static;
+
+    /// Undoes whatever an earlier run left behind (it may have been killed), begins to watch the machine
+    /// and hands out the lanes. The first complete [`PlatformEvent::Radio`] and [`PlatformEvent::Network`]
+    /// are emitted before this returns.
+    async fn open(
+        self,
+        events: EventSink,
+    ) -> Result<Lanes<Self::Radio, Self::Links, Self::Forwarding, Self::Firewall, Self::Services>, DriverError>;
+}
