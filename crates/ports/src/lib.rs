@@ -14,10 +14,9 @@ pub mod services;
 use std::rc::Rc;
 
 use hn_types::{
-    DriverError, KeyRole, MacAddr,
-    network::NetworkView,
+    DriverError,
+    observed::PlatformEvent,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
-    radio::RadioView,
 };
 
 /// Whether an operation had anything to do.
@@ -52,69 +51,6 @@ impl std::fmt::Debug for EventSink {
     }
 }
 
-/// What a platform reports by itself.
-#[derive(Clone, Debug)]
-pub enum PlatformEvent {
-    /// The adapters, complete; emitted once at the start and whenever anything in it changed.
-    Radio(RadioView),
-    /// The network, complete; emitted once at the start and whenever anything in it changed.
-    Network(NetworkView),
-    /// Something about the running access point.
-    Ap(ApEvent),
-    /// Something about the protocol servers.
-    Service(services::ServiceEvent),
-}
-
-/// What happens to a running access point.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ApEvent {
-    /// A station completed the handshake.
-    StationJoined {
-        /// Who.
-        mac: MacAddr,
-        /// With which key.
-        key: KeyRole,
-    },
-    /// A station left by itself or was disconnected.
-    StationLeft {
-        /// Who.
-        mac: MacAddr,
-        /// It was silent too long rather than said goodbye.
-        timed_out: bool,
-    },
-    /// A station failed the handshake because its key is none of ours.
-    KeyMismatch {
-        /// Who.
-        mac: MacAddr,
-    },
-    /// Signal and counters of every station, complete.
-    StationStats(Vec<StationStats>),
-    /// The access point moved to another channel.
-    ChannelChanged {
-        /// Centre frequency in MHz.
-        frequency_mhz: u32,
-    },
-    /// The access point is gone although nobody stopped it: its process died, its interface was removed, or
-    /// the driver gave up.
-    Lost {
-        /// Why, lower case, without a full stop.
-        cause: String,
-    },
-}
-
-/// One station's figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StationStats {
-    /// Who.
-    pub mac: MacAddr,
-    /// Signal of its last frame in dBm.
-    pub signal_dbm: Option<i32>,
-    /// Bytes received from it.
-    pub rx_bytes: u64,
-    /// Bytes sent to it.
-    pub tx_bytes: u64,
-}
-
 /// Virtual adapter and access point.
 #[expect(
     async_fn_in_trait,
@@ -132,7 +68,7 @@ pub trait Radio {
     /// Replaces the accepted keys of the running access point. Stations whose key stays are not touched.
     async fn set_keys(&mut self, keys: &KeySet) -> Result<Changed, DriverError>;
 
-    /// Asks for [`ApEvent::StationStats`]; nothing happens when no access point runs.
+    /// Asks for [`ApEvent::StationStats`](hn_types::observed::ApEvent::StationStats); nothing happens when no access point runs.
     async fn poll_stations(&mut self);
 }
 

@@ -5,9 +5,9 @@
 //! at most [`MESSAGE_LIMIT`] bytes. File descriptors ride along with the message that names them, in the
 //! order of their fields. The control process treats the worker as a stranger: a message that does not decode ends it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use hn_types::{MacAddr, Wall, plan::ServiceSegment};
+use hn_types::{MacAddr, observed::ServiceEvent, plan::ServiceSegment};
 use serde::{Deserialize, Serialize};
 
 /// No message is longer, in bytes.
@@ -93,86 +93,4 @@ pub enum FromWorker {
     },
     /// Something happened.
     Event(ServiceEvent),
-}
-
-/// What the protocol servers report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ServiceEvent {
-    /// A lease was given or renewed; it is on disk.
-    LeaseBound(Lease),
-    /// A lease ended.
-    LeaseEnded {
-        /// Whose.
-        mac: MacAddr,
-        /// Which.
-        address: Ipv4Addr,
-    },
-    /// All leases, complete; sent after a (re)start of the worker. At most 200 in a message; `more` says that
-    /// the next message continues the list.
-    Leases {
-        /// A part of the list.
-        leases: Vec<Lease>,
-        /// Whether the next message continues it.
-        more: bool,
-        /// Whether this is the first part.
-        first: bool,
-    },
-    /// DNS answers, or does not and why.
-    Dns {
-        /// Whether it answers.
-        serving: bool,
-        /// Why not, lower case, without a full stop.
-        cause: String,
-    },
-    /// Something does not work although the rest does; empty text means that it works again.
-    Trouble {
-        /// Which.
-        kind: ServiceTrouble,
-        /// What, lower case, without a full stop.
-        cause: String,
-    },
-    /// The worker ended and is being started again.
-    WorkerLost {
-        /// How it ended.
-        cause: String,
-    },
-    /// Counters, complete.
-    Counters(Vec<Counter>),
-}
-
-/// What can be wrong with the protocol servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum ServiceTrouble {
-    /// Leases cannot be written, so none are given.
-    LeaseStore,
-    /// The pool has no free address.
-    PoolExhausted,
-    /// Somebody uses an address of ours.
-    AddressConflict,
-    /// No upstream answers.
-    Upstreams,
-    /// Another DHCP server holds port 67 on this machine.
-    DhcpPort,
-}
-
-/// A lease as reported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// Whose.
-    pub mac: MacAddr,
-    /// Which address.
-    pub address: Ipv4Addr,
-    /// The name the device gave, made safe; empty if none.
-    pub hostname: String,
-    /// Until when.
-    pub expires: Wall,
-}
-
-/// A named counter, `dhcp_dropped_malformed`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counter {
-    /// Its stable name.
-    pub name: String,
-    /// Its value.
-    pub value: u64,
 }

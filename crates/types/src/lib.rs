@@ -15,6 +15,7 @@ pub mod mac;
 pub mod name;
 pub mod net;
 pub mod network;
+pub mod observed;
 pub mod plan;
 pub mod radio;
 pub mod reason;

@@ -1,0 +1,153 @@
+//! What a platform reports by itself, and a worker through it.
+
+use alloc::{string::String, vec::Vec};
+use core::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView};
+
+/// What a platform reports by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlatformEvent {
+    /// The adapters, complete; emitted once at the start and whenever anything in it changed.
+    Radio(RadioView),
+    /// The network, complete; emitted once at the start and whenever anything in it changed.
+    Network(NetworkView),
+    /// Something about the running access point.
+    Ap(ApEvent),
+    /// Something about the protocol servers.
+    Service(ServiceEvent),
+}
+
+/// What happens to a running access point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApEvent {
+    /// A station completed the handshake.
+    StationJoined {
+        /// Who.
+        mac: MacAddr,
+        /// With which key.
+        key: KeyRole,
+    },
+    /// A station left by itself or was disconnected.
+    StationLeft {
+        /// Who.
+        mac: MacAddr,
+        /// It was silent too long rather than said goodbye.
+        timed_out: bool,
+    },
+    /// A station failed the handshake because its key is none of ours.
+    KeyMismatch {
+        /// Who.
+        mac: MacAddr,
+    },
+    /// Signal and counters of every station, complete.
+    StationStats(Vec<StationStats>),
+    /// The access point moved to another channel.
+    ChannelChanged {
+        /// Centre frequency in MHz.
+        frequency_mhz: u32,
+    },
+    /// The access point is gone although nobody stopped it: its process died, its interface was removed, or
+    /// the driver gave up.
+    Lost {
+        /// Why, lower case, without a full stop.
+        cause: String,
+    },
+}
+
+/// One station's figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StationStats {
+    /// Who.
+    pub mac: MacAddr,
+    /// Signal of its last frame in dBm.
+    pub signal_dbm: Option<i32>,
+    /// Bytes received from it.
+    pub rx_bytes: u64,
+    /// Bytes sent to it.
+    pub tx_bytes: u64,
+}
+
+/// What the protocol servers report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceEvent {
+    /// A lease was given or renewed; it is on disk.
+    LeaseBound(Lease),
+    /// A lease ended.
+    LeaseEnded {
+        /// Whose.
+        mac: MacAddr,
+        /// Which.
+        address: Ipv4Addr,
+    },
+    /// All leases, complete; sent after a (re)start of the worker. At most 200 in a message; `more` says that
+    /// the next message continues the list.
+    Leases {
+        /// A part of the list.
+        leases: Vec<Lease>,
+        /// Whether the next message continues it.
+        more: bool,
+        /// Whether this is the first part.
+        first: bool,
+    },
+    /// DNS answers, or does not and why.
+    Dns {
+        /// Whether it answers.
+        serving: bool,
+        /// Why not, lower case, without a full stop.
+        cause: String,
+    },
+    /// Something does not work although the rest does; empty text means that it works again.
+    Trouble {
+        /// Which.
+        kind: ServiceTrouble,
+        /// What, lower case, without a full stop.
+        cause: String,
+    },
+    /// The worker ended and is being started again.
+    WorkerLost {
+        /// How it ended.
+        cause: String,
+    },
+    /// Counters, complete.
+    Counters(Vec<Counter>),
+}
+
+/// What can be wrong with the protocol servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ServiceTrouble {
+    /// Leases cannot be written, so none are given.
+    LeaseStore,
+    /// The pool has no free address.
+    PoolExhausted,
+    /// Somebody uses an address of ours.
+    AddressConflict,
+    /// No upstream answers.
+    Upstreams,
+    /// Another DHCP server holds port 67 on this machine.
+    DhcpPort,
+}
+
+/// A lease as reported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Whose.
+    pub mac: MacAddr,
+    /// Which address.
+    pub address: Ipv4Addr,
+    /// The name the device gave, made safe; empty if none.
+    pub hostname: String,
+    /// Until when.
+    pub expires: Wall,
+}
+
+/// A named counter, `dhcp_dropped_malformed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Its stable name.
+    pub name: String,
+    /// Its value.
+    pub value: u64,
+}
