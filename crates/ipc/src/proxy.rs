@@ -1,0 +1,86 @@
+//! The interfaces as a client calls them. The daemon's test compares its introspection with these.
+
+use zbus::proxy;
+
+use crate::tree::Fields;
+
+/// The hosted network. Methods are those of the Windows contract; the session is the connection.
+#[proxy(
+    interface = "org.hostednet1.HostedNetwork",
+    default_service = "org.hostednet1",
+    default_path = "/org/hostednet1"
+)]
+pub trait HostedNetwork {
+    /// Configures a fresh system; changes nothing on a configured one.
+    fn init_settings(&self) -> zbus::Result<()>;
+    /// Starts the network if needed and gives this session a reference.
+    fn start_using(&self) -> zbus::Result<()>;
+    /// Gives one reference back.
+    fn stop_using(&self) -> zbus::Result<()>;
+    /// Starts the network without tying it to a session. Needs elevation.
+    fn force_start(&self) -> zbus::Result<()>;
+    /// Stops the network whatever references exist. Needs elevation.
+    fn force_stop(&self) -> zbus::Result<()>;
+    /// Allows or disallows the network. Needs elevation.
+    fn set_enabled(&self, enabled: bool) -> zbus::Result<()>;
+    /// Names the network.
+    fn set_ssid(&self, ssid: &[u8]) -> zbus::Result<()>;
+    /// Limits the number of devices.
+    fn set_max_peers(&self, peers: u32) -> zbus::Result<()>;
+    /// Makes a new primary key.
+    fn refresh_key(&self) -> zbus::Result<()>;
+    /// Sets the secondary key: `kind` is `passphrase` or `raw`.
+    fn set_secondary_key(&self, kind: &str, key: &[u8], persistent: bool) -> zbus::Result<()>;
+    /// Removes the secondary key.
+    fn clear_secondary_key(&self) -> zbus::Result<()>;
+    /// Both keys: [`crate::args::KeysView`].
+    fn keys(&self) -> zbus::Result<Fields>;
+    /// The settings: [`crate::args::SettingsView`].
+    fn settings(&self) -> zbus::Result<Fields>;
+}
+
+/// Sharing.
+#[proxy(
+    interface = "org.hostednet1.Sharing",
+    default_service = "org.hostednet1",
+    default_path = "/org/hostednet1"
+)]
+pub trait Sharing {
+    /// The hosted network with sharing in one transaction, for as long as this session lives:
+    /// [`crate::args::UpArgs`].
+    fn up(&self, args: Fields) -> zbus::Result<()>;
+    /// Undoes what `Up` did in this session.
+    fn down(&self) -> zbus::Result<()>;
+    /// Full sharing: [`crate::args::ShareArgs`]. Needs elevation.
+    fn share(&self, args: Fields) -> zbus::Result<()>;
+    /// Ends full sharing. Needs elevation.
+    fn unshare(&self) -> zbus::Result<()>;
+    /// Every connection: [`crate::args::ConnectionView`].
+    fn connections(&self) -> zbus::Result<Vec<Fields>>;
+}
+
+/// The service itself.
+#[proxy(
+    interface = "org.hostednet1.Service",
+    default_service = "org.hostednet1",
+    default_path = "/org/hostednet1"
+)]
+pub trait Service {
+    /// Everything: [`hn_types::view::Snapshot`].
+    fn status(&self) -> zbus::Result<Fields>;
+    /// From here on this connection gets [`Service::event`] signals; the answer is the number of the last
+    /// event before and the snapshot at that moment, so that nothing falls between.
+    fn subscribe(&self) -> zbus::Result<(u64, Fields)>;
+    /// The parts of the service: [`crate::args::PartView`].
+    fn parts(&self) -> zbus::Result<Vec<Fields>>;
+    /// Starts a part, `wlan` or `sharedaccess`. Needs elevation.
+    fn start_part(&self, name: &str) -> zbus::Result<()>;
+    /// Stops a part. Needs elevation.
+    fn stop_part(&self, name: &str) -> zbus::Result<()>;
+    /// What happened: [`hn_types::view::NumberedEvent`].
+    #[zbus(signal)]
+    fn event(&self, event: Fields) -> zbus::Result<()>;
+    /// The version of the service.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> zbus::Result<String>;
+}
