@@ -1,0 +1,110 @@
+//! The same session for programs without an asynchronous runtime.
+
+use std::path::Path;
+
+use futures_util::StreamExt;
+use hn_types::{
+    SecondaryKey, Ssid,
+    view::{NumberedEvent, Snapshot},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{ConnectionView, Error, EventStream, KeysView, PartView, SettingsView, ShareArgs, UpArgs};
+
+/// A session whose calls wait for their answer. See [`crate::Session`] for what each call means.
+///
+/// It drives its connection only while one of its calls runs; the service keeps its references all the
+/// time, since they belong to the connection.
+#[derive(Debug)]
+pub struct Session {
+    inner: crate::Session,
+    runtime: Runtime,
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
+        impl Session {
+            $($(#[$doc])* pub fn $name(&self, $($arg: $type),*) -> Result<$answer, Error> {
+                self.runtime.block_on(self.inner.$name($($arg),*))
+            })*
+        }
+    };
+}
+
+calls! {
+    /// See [`crate::Session::init_settings`].
+    init_settings() -> ();
+    /// See [`crate::Session::start_using`].
+    start_using() -> ();
+    /// See [`crate::Session::stop_using`].
+    stop_using() -> ();
+    /// See [`crate::Session::force_start`].
+    force_start() -> ();
+    /// See [`crate::Session::force_stop`].
+    force_stop() -> ();
+    /// See [`crate::Session::set_enabled`].
+    set_enabled(enabled: bool) -> ();
+    /// See [`crate::Session::set_ssid`].
+    set_ssid(ssid: &Ssid) -> ();
+    /// See [`crate::Session::set_max_peers`].
+    set_max_peers(peers: u32) -> ();
+    /// See [`crate::Session::refresh_key`].
+    refresh_key() -> ();
+    /// See [`crate::Session::set_secondary_key`].
+    set_secondary_key(key: Option<&SecondaryKey>) -> ();
+    /// See [`crate::Session::keys`].
+    keys() -> KeysView;
+    /// See [`crate::Session::settings`].
+    settings() -> SettingsView;
+    /// See [`crate::Session::up`].
+    up(args: &UpArgs) -> ();
+    /// See [`crate::Session::down`].
+    down() -> ();
+    /// See [`crate::Session::share`].
+    share(args: &ShareArgs) -> ();
+    /// See [`crate::Session::unshare`].
+    unshare() -> ();
+    /// See [`crate::Session::connections`].
+    connections() -> Vec<ConnectionView>;
+    /// See [`crate::Session::status`].
+    status() -> Snapshot;
+    /// See [`crate::Session::parts`].
+    parts() -> Vec<PartView>;
+    /// See [`crate::Session::start_part`].
+    start_part(name: &str) -> ();
+    /// See [`crate::Session::stop_part`].
+    stop_part(name: &str) -> ();
+}
+
+impl Session {
+    /// See [`crate::Session::connect`].
+    pub fn connect(socket: &Path) -> Result<Self, Error> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Protocol(format!("cannot start a runtime: {error}")))?;
+        let inner = runtime.block_on(crate::Session::connect(socket))?;
+        Ok(Self { inner, runtime })
+    }
+
+    /// See [`crate::Session::events`].
+    pub fn events(&self) -> Result<(Snapshot, Events<'_>), Error> {
+        let (snapshot, stream) = self.runtime.block_on(self.inner.events())?;
+        Ok((snapshot, Events { stream, session: self }))
+    }
+}
+
+/// Events, one for each call of `next`, which waits for it.
+#[derive(Debug)]
+pub struct Events<'a> {
+    stream: EventStream,
+    session: &'a Session,
+}
+
+impl Iterator for Events<'_> {
+    type Item = NumberedEvent;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.session.runtime.block_on(self.stream.next())
+    }
+}

@@ -1,0 +1,217 @@
+//! One connection to the service.
+
+use std::{
+    env,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
+
+use hn_ipc::{
+    args::{ConnectionView, KeysView, PartView, SettingsView, ShareArgs, UpArgs},
+    error::{TreeError, failure_from_reply},
+    proxy::{HostedNetworkProxy, ServiceProxy, SharingProxy},
+    tree::{Fields, from_fields, to_fields},
+};
+use hn_types::{Key, SecondaryKey, Ssid, view::Snapshot};
+use serde::de::DeserializeOwned;
+use zbus::connection::Builder;
+
+use crate::{Error, EventStream};
+
+/// The socket clients use: `HOSTEDNET_SOCKET` if set, else `/run/hostednet/bus`.
+pub fn socket_path() -> PathBuf {
+    env::var_os(hn_ipc::SOCKET_VARIABLE).map_or_else(|| hn_ipc::DEFAULT_SOCKET.into(), PathBuf::from)
+}
+
+/// A session with the service. Dropping it gives back every reference it holds.
+#[derive(Clone, Debug)]
+pub struct Session {
+    connection: zbus::Connection,
+    hosted_network: HostedNetworkProxy<'static>,
+    sharing: SharingProxy<'static>,
+    service: ServiceProxy<'static>,
+    socket: PathBuf,
+}
+
+impl Session {
+    /// Connects to the service at [`socket_path`].
+    pub async fn connect_default() -> Result<Self, Error> {
+        Self::connect(&socket_path()).await
+    }
+
+    /// Connects to the service that listens on `socket`.
+    pub async fn connect(socket: &Path) -> Result<Self, Error> {
+        let not_running = |cause: &dyn std::fmt::Display| Error::NotRunning {
+            socket: socket.display().to_string(),
+            cause: cause.to_string(),
+        };
+        let stream = UnixStream::connect(socket).map_err(|error| not_running(&error))?;
+        let connect = async {
+            let connection = Builder::unix_stream(stream).p2p().build().await?;
+            let hosted_network = HostedNetworkProxy::new(&connection).await?;
+            let sharing = SharingProxy::new(&connection).await?;
+            let service = ServiceProxy::new(&connection).await?;
+            Ok::<_, zbus::Error>((connection, hosted_network, sharing, service))
+        };
+        let (connection, hosted_network, sharing, service) =
+            connect.await.map_err(|error| not_running(&error))?;
+        Ok(Self { connection, hosted_network, sharing, service, socket: socket.to_owned() })
+    }
+
+    /// Resolves when the service has gone away or closed this session.
+    pub async fn closed(&self) {
+        self.connection.closed().await;
+    }
+
+    /// Configures a fresh system (name, primary key); changes nothing on a configured one.
+    pub async fn init_settings(&self) -> Result<(), Error> {
+        self.done(self.hosted_network.init_settings().await)
+    }
+
+    /// Starts the network if needed and takes a reference. Every success wants one [`Session::stop_using`],
+    /// or the end of the session.
+    pub async fn start_using(&self) -> Result<(), Error> {
+        self.done(self.hosted_network.start_using().await)
+    }
+
+    /// Gives one reference back; the network stops with the last one.
+    pub async fn stop_using(&self) -> Result<(), Error> {
+        self.done(self.hosted_network.stop_using().await)
+    }
+
+    /// Starts the network so that it outlives this session. Needs elevation.
+    pub async fn force_start(&self) -> Result<(), Error> {
+        self.done(self.hosted_network.force_start().await)
+    }
+
+    /// Stops the network whatever references exist. Needs elevation.
+    pub async fn force_stop(&self) -> Result<(), Error> {
+        self.done(self.hosted_network.force_stop().await)
+    }
+
+    /// Allows or disallows the network. Needs elevation.
+    pub async fn set_enabled(&self, enabled: bool) -> Result<(), Error> {
+        self.done(self.hosted_network.set_enabled(enabled).await)
+    }
+
+    /// Names the network. A running one stops (`properties_change`).
+    pub async fn set_ssid(&self, ssid: &Ssid) -> Result<(), Error> {
+        self.done(self.hosted_network.set_ssid(ssid.as_bytes()).await)
+    }
+
+    /// Limits the number of devices. A running network stops (`properties_change`).
+    pub async fn set_max_peers(&self, peers: u32) -> Result<(), Error> {
+        self.done(self.hosted_network.set_max_peers(peers).await)
+    }
+
+    /// Makes a new primary key. A running network stops.
+    pub async fn refresh_key(&self) -> Result<(), Error> {
+        self.done(self.hosted_network.refresh_key().await)
+    }
+
+    /// Sets the secondary key, or removes it with `None`.
+    pub async fn set_secondary_key(&self, key: Option<&SecondaryKey>) -> Result<(), Error> {
+        let Some(SecondaryKey { key, persistent }) = key else {
+            return self.done(self.hosted_network.clear_secondary_key().await);
+        };
+        let (kind, bytes) = match key {
+            Key::Passphrase(passphrase) => ("passphrase", passphrase.expose().as_bytes()),
+            Key::Raw(raw) => ("raw", &raw.expose()[..]),
+        };
+        self.done(self.hosted_network.set_secondary_key(kind, bytes, *persistent).await)
+    }
+
+    /// Both keys.
+    pub async fn keys(&self) -> Result<KeysView, Error> {
+        self.fields(self.hosted_network.keys().await)
+    }
+
+    /// The settings.
+    pub async fn settings(&self) -> Result<SettingsView, Error> {
+        self.fields(self.hosted_network.settings().await)
+    }
+
+    /// The hosted network with sharing, in one transaction, for as long as this session lives.
+    pub async fn up(&self, args: &UpArgs) -> Result<(), Error> {
+        let fields = to_fields(args).map_err(protocol)?;
+        self.done(self.sharing.up(fields).await)
+    }
+
+    /// Undoes what [`Session::up`] did and returns when it is undone.
+    pub async fn down(&self) -> Result<(), Error> {
+        self.done(self.sharing.down().await)
+    }
+
+    /// Full sharing until [`Session::unshare`]. Needs elevation.
+    pub async fn share(&self, args: &ShareArgs) -> Result<(), Error> {
+        let fields = to_fields(args).map_err(protocol)?;
+        self.done(self.sharing.share(fields).await)
+    }
+
+    /// Ends full sharing. Needs elevation.
+    pub async fn unshare(&self) -> Result<(), Error> {
+        self.done(self.sharing.unshare().await)
+    }
+
+    /// Every connection of the machine and whether it can be shared.
+    pub async fn connections(&self) -> Result<Vec<ConnectionView>, Error> {
+        self.rows(self.sharing.connections().await)
+    }
+
+    /// Everything at this moment.
+    pub async fn status(&self) -> Result<Snapshot, Error> {
+        self.fields(self.service.status().await)
+    }
+
+    /// The parts of the service.
+    pub async fn parts(&self) -> Result<Vec<PartView>, Error> {
+        self.rows(self.service.parts().await)
+    }
+
+    /// Starts a part, `wlan` or `sharedaccess`. Needs elevation.
+    pub async fn start_part(&self, name: &str) -> Result<(), Error> {
+        self.done(self.service.start_part(name).await)
+    }
+
+    /// Stops a part, `wlan` or `sharedaccess`. Needs elevation.
+    pub async fn stop_part(&self, name: &str) -> Result<(), Error> {
+        self.done(self.service.stop_part(name).await)
+    }
+
+    /// The snapshot of this moment and every event after it; nothing falls between.
+    pub async fn events(&self) -> Result<(Snapshot, EventStream), Error> {
+        // The stream is made before the subscription, so that the first signal is not missed.
+        let signals = self.service.receive_event().await.map_err(|error| self.error(&error))?;
+        let (sequence, fields) = self.service.subscribe().await.map_err(|error| self.error(&error))?;
+        let snapshot = from_fields(&fields).map_err(protocol)?;
+        Ok((snapshot, EventStream::new(signals, sequence)))
+    }
+
+    fn error(&self, error: &zbus::Error) -> Error {
+        if self.connection.is_closed() || matches!(error, zbus::Error::InputOutput(_)) {
+            return Error::NotRunning {
+                socket: self.socket.display().to_string(),
+                cause: "it closed the connection".to_owned(),
+            };
+        }
+        failure_from_reply(error).into()
+    }
+
+    fn done(&self, result: zbus::Result<()>) -> Result<(), Error> {
+        result.map_err(|error| self.error(&error))
+    }
+
+    fn fields<T: DeserializeOwned>(&self, result: zbus::Result<Fields>) -> Result<T, Error> {
+        let fields = result.map_err(|error| self.error(&error))?;
+        from_fields(&fields).map_err(protocol)
+    }
+
+    fn rows<T: DeserializeOwned>(&self, result: zbus::Result<Vec<Fields>>) -> Result<Vec<T>, Error> {
+        let rows = result.map_err(|error| self.error(&error))?;
+        rows.iter().map(|fields| from_fields(fields).map_err(protocol)).collect()
+    }
+}
+
+fn protocol(error: TreeError) -> Error {
+    Error::Protocol(error.to_string())
+}
