@@ -1,0 +1,169 @@
+//! What callers ask and what they are answered.
+
+use alloc::vec::Vec;
+
+use hn_types::{
+    ConnectionSettings, Key, MacAddr, SecondaryKey, Ssid,
+    settings::{PrivateChoice, PublicChoice, Reservation, SharingPair},
+    view::{SetBy, SharingPhase},
+};
+
+/// A session: a client connection, the *handle* of the Windows contract. Numbers are never re-used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// A command under way. Chosen by the caller of [`crate::Core::handle_command`], unique among those
+/// not yet answered; each gets exactly one reply unless its session closes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Through which session.
+    pub session: SessionId,
+    /// The user, for the record.
+    pub uid: u32,
+    /// Whether the caller may do what only administrators may (design §3).
+    pub elevated: bool,
+}
+
+/// The two parts of the service that can be stopped on their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The WLAN service: the hosted network.
+    Wlan,
+    /// SharedAccess: sharing.
+    SharedAccess,
+}
+
+impl Part {
+    /// `wlan` or `sharedaccess`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wlan => "wlan",
+            Self::SharedAccess => "sharedaccess",
+        }
+    }
+}
+
+/// Argument of [`Command::Up`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpRequest {
+    /// The public connection; `None`: the hosted network in standalone mode.
+    pub public: Option<PublicChoice>,
+    /// The private connections; empty: the hosted network.
+    pub private: Vec<PrivateChoice>,
+    /// A new name for the network, kept afterwards.
+    pub ssid: Option<Ssid>,
+    /// A secondary key for this run of the network only.
+    pub key: Option<Key>,
+}
+
+/// What can be asked. *E*: needs an elevated caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Makes sure that name and primary key exist.
+    InitSettings,
+    /// Takes a reference; starts the hosted network with the first one.
+    StartUsing,
+    /// Gives a reference back; stops the hosted network with the last one.
+    StopUsing,
+    /// Starts the hosted network for good (*E*).
+    ForceStart,
+    /// Stops the hosted network whoever uses it (*E*, see [`crate::Config::force_stop_needs_elevation`]).
+    ForceStop,
+    /// Sets name and size; stops the hosted network.
+    SetConnection(ConnectionSettings),
+    /// Sets the name only.
+    SetSsid(Ssid),
+    /// Sets the size only.
+    SetMaxPeers(u32),
+    /// Allows or forbids the hosted network (*E*).
+    SetEnabled(bool),
+    /// Makes a new primary key; stops the hosted network.
+    RefreshPrimaryKey,
+    /// Sets or removes the secondary key. Nobody is dropped.
+    SetSecondaryKey(Option<SecondaryKey>),
+    /// Both keys (*E* when [`crate::Config::keys_readable_by_all`] is off). Never fails with `bad_configuration`.
+    QueryKeys,
+    /// The primary key (rights as [`Command::QueryKeys`]).
+    QueryPrimaryKey,
+    /// The secondary key in force (rights as [`Command::QueryKeys`]).
+    QuerySecondaryKey,
+    /// The settings, without keys.
+    QuerySettings,
+    /// Promises an address to a device (*E*).
+    SetReservation(Reservation),
+    /// Takes the promise back (*E*).
+    RemoveReservation(MacAddr),
+    /// Starts full sharing on this pair, or moves it there (*E*).
+    Share(SharingPair),
+    /// Stops full sharing (*E*).
+    Unshare,
+    /// The hosted network together with sharing, in one transaction (*E* when `public` is given).
+    Up(UpRequest),
+    /// Undoes this session's [`Command::Up`].
+    Down,
+    /// Starts a part of the service (*E*).
+    ServiceStart(Part),
+    /// Stops a part of the service (*E*).
+    ServiceStop(Part),
+    /// How both parts are.
+    ServiceStatus,
+    /// Stops everything; answered when nothing of ours is left. Later commands are refused. From the daemon
+    /// itself, not from clients: rights are not checked.
+    Shutdown,
+}
+
+/// The answer to a command that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// To [`Command::QuerySettings`].
+    Settings(Settings),
+    /// To [`Command::QueryKeys`].
+    Keys(Keys),
+    /// To [`Command::QueryPrimaryKey`].
+    PrimaryKey(Key),
+    /// To [`Command::QuerySecondaryKey`]; `None` when there is none.
+    SecondaryKey(Option<SecondaryKey>),
+    /// To [`Command::ServiceStatus`].
+    Services(ServiceStatus),
+}
+
+/// The settings as they are in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Name and size; `None` before the first use.
+    pub connection: Option<ConnectionSettings>,
+    /// Whether the hosted network is allowed.
+    pub enabled: bool,
+    /// Who said so.
+    pub set_by: SetBy,
+    /// Whether there is a secondary key, and if so whether it is persistent.
+    pub secondary_key: Option<bool>,
+    /// Addresses promised to devices.
+    pub reservations: Vec<Reservation>,
+}
+
+/// Both keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// `None` before the first use.
+    pub primary: Option<Key>,
+    /// The one in force.
+    pub secondary: Option<SecondaryKey>,
+}
+
+/// How the parts of the service are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceStatus {
+    /// The WLAN part answers.
+    pub wlan: bool,
+    /// The SharedAccess part may be used (it was not stopped).
+    pub shared_access: bool,
+    /// What sharing does at the moment.
+    pub sharing: SharingPhase,
+}
