@@ -1,0 +1,137 @@
+//! The text console of the simulated machine: one command a line, one answer a line.
+//!
+//! ```text
+//! join MAC KEY|primary|secondary [NAME]   a device joins the access point with this passphrase
+//! plug MAC INTERFACE [NAME]               a device is plugged into a wired interface
+//! leave MAC [timeout]                     it leaves
+//! adapter on|off                          the Wi-Fi adapter is plugged in or removed
+//! switch soft|hard on|off                 a radio switch is switched
+//! crash                                   hostapd dies
+//! uplink INTERFACE|none                   the default route moves
+//! link add|remove INTERFACE               a wired interface comes or goes
+//! fail LANE [CAUSE]                       the next operation of a lane fails
+//! hang LANE                               the next operation of a lane hangs until…
+//! release LANE                            …this
+//! show                                    the plans that hold, as JSON
+//! ```
+//!
+//! The answer is `ok`, the JSON, or `error: ` and a sentence. Lanes are `radio`, `links`, `forwarding`, `firewall` and
+//! `services`.
+
+use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc};
+
+use hn_types::{IfName, Key, KeyRole, MacAddr, Step};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Notify,
+    task::spawn_local,
+};
+
+use crate::world::{Fault, World};
+
+/// A longer line ends the connection.
+const LINE_LIMIT: u64 = 4_096;
+
+type Hung = Rc<RefCell<BTreeMap<Step, Rc<Notify>>>>;
+
+pub(crate) fn listen(path: &Path, world: Rc<RefCell<World>>) -> std::io::Result<()> {
+    // A socket left behind by a killed daemon would refuse the new one its place.
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    let hung = Hung::default();
+    spawn_local(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            spawn_local(converse(stream, Rc::clone(&world), Rc::clone(&hung)));
+        }
+    });
+    Ok(())
+}
+
+async fn converse(mut stream: UnixStream, world: Rc<RefCell<World>>, hung: Hung) {
+    let (read, mut write) = stream.split();
+    let mut reader = BufReader::new(read);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        let taken = (&mut reader).take(LINE_LIMIT).read_line(&mut line).await;
+        if !matches!(taken, Ok(1..)) || !line.ends_with('\n') {
+            return;
+        }
+        let answer = match act(line.trim(), &world, &hung) {
+            Ok(answer) => answer,
+            Err(cause) => format!("error: {cause}"),
+        };
+        if write.write_all(format!("{answer}\n").as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let mut world = world.borrow_mut();
+    match words.as_slice() {
+        ["join", mac, key, rest @ ..] => {
+            let key = match *key {
+                "primary" => world.key(KeyRole::Primary).ok_or("there is no primary key")?,
+                "secondary" => world.key(KeyRole::Secondary).ok_or("there is no secondary key")?,
+                text => Key::passphrase(text.to_owned()).map_err(|error| error.to_string())?,
+            };
+            world.join(parse_mac(mac)?, &key, rest.first().unwrap_or(&""))?;
+        }
+        ["plug", mac, interface, rest @ ..] => {
+            world.plug(parse_mac(mac)?, parse_name(interface)?, rest.first().unwrap_or(&""))?;
+        }
+        ["leave", mac, rest @ ..] => world.leave(parse_mac(mac)?, rest.first() == Some(&"timeout"))?,
+        ["adapter", state] => world.set_adapter(parse_state(state)?),
+        ["switch", kind @ ("soft" | "hard"), state] => {
+            world.set_switch(*kind == "hard", !parse_state(state)?)?;
+        }
+        ["crash"] => world.crash_ap()?,
+        ["uplink", "none"] => world.set_uplink(None),
+        ["uplink", interface] => world.set_uplink(Some(parse_name(interface)?)),
+        ["link", "add", interface] => world.set_link(parse_name(interface)?, true),
+        ["link", "remove", interface] => world.set_link(parse_name(interface)?, false),
+        ["fail", lane, cause @ ..] => {
+            let cause = if cause.is_empty() { "the console said so".to_owned() } else { cause.join(" ") };
+            world.set_fault(parse_lane(lane)?, Fault::Fail(cause));
+        }
+        ["hang", lane] => {
+            let lane = parse_lane(lane)?;
+            let release = Rc::new(Notify::new());
+            hung.borrow_mut().insert(lane, Rc::clone(&release));
+            world.set_fault(lane, Fault::Hang(release));
+        }
+        ["release", lane] => {
+            let release = hung.borrow_mut().remove(&parse_lane(lane)?).ok_or("the lane does not hang")?;
+            release.notify_one();
+        }
+        ["show"] => return serde_json::to_string(world.applied()).map_err(|error| error.to_string()),
+        _ => return Err(format!("{line:?} is not a command of this console")),
+    }
+    Ok("ok".to_owned())
+}
+
+fn parse_mac(text: &str) -> Result<MacAddr, String> {
+    text.parse().map_err(|error: hn_types::mac::MacAddrError| error.to_string())
+}
+
+fn parse_name(text: &str) -> Result<IfName, String> {
+    text.parse().map_err(|error: hn_types::IfNameError| error.to_string())
+}
+
+fn parse_state(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither on nor off")),
+    }
+}
+
+fn parse_lane(text: &str) -> Result<Step, String> {
+    [Step::Radio, Step::Links, Step::Forwarding, Step::Firewall, Step::Services]
+        .into_iter()
+        .find(|lane| lane.as_str() == text)
+        .ok_or_else(|| format!("{text:?} is not a lane"))
+}
