@@ -1,0 +1,207 @@
+//! What is sent: the transaction that replaces the table, and the questions whose answers describe it.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use crate::{
+    expression,
+    ruleset::{Rule, Ruleset, TABLE, TABLE_COMMENT},
+    wire::{INET, NFTABLES, UNSPEC, Writer, attribute, flag, message},
+};
+
+/// One transaction: either all of it holds afterwards or nothing of it.
+///
+/// It begins by adding the table, deleting it and (unless it is to be gone) adding it again, so that it has
+/// the same effect whatever was there before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    first: u32,
+    objects: Vec<Object>,
+}
+
+/// What a message of a batch is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// The transaction itself.
+    Transaction,
+    /// The table.
+    Table,
+    /// A chain.
+    Chain(String),
+    /// A rule: its chain and its comment.
+    Rule(String, String),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "inet {TABLE}")?;
+        match self {
+            Self::Transaction | Self::Table => Ok(()),
+            Self::Chain(chain) => write!(f, " / chain {chain}"),
+            Self::Rule(chain, comment) => write!(f, " / chain {chain} / rule \"{comment}\""),
+        }
+    }
+}
+
+impl Batch {
+    /// The transaction after which the table is `ruleset`. Its messages are numbered from `first`; the kernel
+    /// answers the one before the end, and every one that fails.
+    pub fn replace(ruleset: &Ruleset, first: u32) -> Self {
+        let mut build = Build { w: Writer::default(), first, objects: Vec::new(), end: 0 };
+        build.end = match ruleset.chains.as_slice() {
+            [] => 2,
+            chains => 3 + chains.len() + chains.iter().map(|chain| chain.rules.len()).sum::<usize>(),
+        };
+        build.edge(message::BATCH_BEGIN);
+        build.table(message::NEW_TABLE, flag::CREATE);
+        build.table(message::DELETE_TABLE, 0);
+        if !ruleset.chains.is_empty() {
+            build.table(message::NEW_TABLE, flag::CREATE);
+            build.chains(ruleset);
+        }
+        build.edge(message::BATCH_END);
+        Self { bytes: build.w.bytes, first, objects: build.objects }
+    }
+
+    /// What is to be sent, in one datagram.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What the message with this sequence number is about; `None` if it is not of this batch.
+    pub fn object(&self, sequence: u32) -> Option<&Object> {
+        self.objects.get(usize::try_from(sequence.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The message that is answered even when all is well, last of all.
+    pub fn acknowledged(&self) -> u32 {
+        let before_end = u32::try_from(self.objects.len()).unwrap_or(u32::MAX).saturating_sub(2);
+        self.first.saturating_add(before_end)
+    }
+
+    /// The first sequence number behind the batch.
+    pub fn next_sequence(&self) -> u32 {
+        self.acknowledged().saturating_add(2)
+    }
+}
+
+struct Build {
+    w: Writer,
+    first: u32,
+    objects: Vec<Object>,
+    /// Position of the message that is to be acknowledged.
+    end: usize,
+}
+
+impl Build {
+    fn edge(&mut self, kind: u16) {
+        let sequence = self.sequence(Object::Transaction);
+        self.w.message((kind, flag::REQUEST, sequence), (UNSPEC, u16::from(NFTABLES)), |_| {});
+    }
+
+    fn message(&mut self, kind: u16, flags: u16, object: Object, body: impl FnOnce(&mut Writer)) {
+        let acknowledge = if self.objects.len() == self.end { flag::ACK } else { 0 };
+        let sequence = self.sequence(object);
+        self.w.message((kind, flag::REQUEST | flags | acknowledge, sequence), (INET, 0), body);
+    }
+
+    fn sequence(&mut self, object: Object) -> u32 {
+        let position = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
+        self.objects.push(object);
+        self.first.saturating_add(position)
+    }
+
+    fn table(&mut self, kind: u16, flags: u16) {
+        self.message(kind, flags, Object::Table, |w| {
+            w.text(attribute::TABLE_NAME, TABLE);
+            if kind == message::NEW_TABLE {
+                w.number(attribute::TABLE_FLAGS, 0);
+                comment(w, attribute::TABLE_USERDATA, TABLE_COMMENT);
+            }
+        });
+    }
+
+    fn chains(&mut self, ruleset: &Ruleset) {
+        for chain in &ruleset.chains {
+            self.message(message::NEW_CHAIN, flag::CREATE, Object::Chain(chain.name.clone()), |w| {
+                w.text(attribute::CHAIN_TABLE, TABLE);
+                w.text(attribute::CHAIN_NAME, &chain.name);
+                let Some(hook) = chain.hook else { return };
+                let (number, priority, policy) = hook.parts();
+                w.nested(attribute::CHAIN_HOOK, |w| {
+                    w.number(attribute::HOOK_NUMBER, number);
+                    w.attribute(attribute::HOOK_PRIORITY, &priority.to_be_bytes());
+                });
+                w.number(attribute::CHAIN_POLICY, policy);
+                w.text(attribute::CHAIN_TYPE, hook.chain_type());
+            });
+        }
+        for chain in &ruleset.chains {
+            for rule in &chain.rules {
+                let object = Object::Rule(chain.name.clone(), rule.comment.clone());
+                self.message(message::NEW_RULE, flag::CREATE | flag::APPEND, object, |w| {
+                    w.text(attribute::RULE_TABLE, TABLE);
+                    w.text(attribute::RULE_CHAIN, &chain.name);
+                    w.nested(attribute::RULE_EXPRESSIONS, |w| expression::encode(&rule.statements, w));
+                    if !rule.comment.is_empty() {
+                        comment(w, attribute::RULE_USERDATA, limited(&rule.comment));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// A comment is user data of the type that the `nft` program shows: type, length, text and zero byte.
+fn comment(w: &mut Writer, kind: u16, text: &str) {
+    let mut value: Vec<u8> = Vec::with_capacity(text.len() + 3);
+    value.extend([0, u8::try_from(text.len() + 1).unwrap_or(u8::MAX)]);
+    value.extend(text.bytes());
+    value.push(0);
+    w.attribute(kind, &value);
+}
+
+fn limited(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(Rule::COMMENT_LIMIT)).unwrap_or(text)
+}
+
+/// A question to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The number that changes with every transaction of anybody.
+    Generation,
+    /// Our table; answered by a status of ENOENT when there is none.
+    Table,
+    /// The chains of every `inet` table, as a dump.
+    Chains,
+    /// The rules of our table, as a dump (kernels before 4.12 send those of every `inet` table).
+    Rules,
+}
+
+impl Request {
+    /// The question as bytes.
+    pub fn encode(self, sequence: u32) -> Vec<u8> {
+        let mut w = Writer::default();
+        let (kind, flags, family) = match self {
+            Self::Generation => (message::GET_GENERATION, 0, UNSPEC),
+            Self::Table => (message::GET_TABLE, 0, INET),
+            Self::Chains => (message::GET_CHAIN, flag::DUMP, INET),
+            Self::Rules => (message::GET_RULE, flag::DUMP, INET),
+        };
+        w.message((kind, flag::REQUEST | flags, sequence), (family, 0), |w| match self {
+            Self::Generation | Self::Chains => {}
+            Self::Table => w.text(attribute::TABLE_NAME, TABLE),
+            Self::Rules => w.text(attribute::RULE_TABLE, TABLE),
+        });
+        w.bytes
+    }
+
+    /// Whether the answer is a dump, ended by [`Content::Done`](crate::wire::Content::Done).
+    pub const fn is_dump(self) -> bool {
+        match self {
+            Self::Generation | Self::Table => false,
+            Self::Chains | Self::Rules => true,
+        }
+    }
+}

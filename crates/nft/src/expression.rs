@@ -1,0 +1,401 @@
+//! Expressions of nf_tables: what statements are made of, as attributes and back.
+//!
+//! Every expression loads into and reads from the first register.
+
+use alloc::{string::String, vec::Vec};
+
+use hn_types::Subnet4;
+
+use crate::{
+    ruleset::{Compared, CtStates, Match, Op, Side, Statement, Verdict},
+    wire::{Malformed, Writer, as_array, attribute::LIST_ELEMENT, attributes, be32, pick, text_of},
+};
+
+/// `NFT_REG_1`.
+const REGISTER: u32 = 1;
+/// `NFT_REG_VERDICT`.
+const VERDICT_REGISTER: u32 = 0;
+/// `NFTA_EXPR_NAME`, `NFTA_EXPR_DATA`.
+const EXPRESSION: [u16; 2] = [1, 2];
+/// `NFTA_DATA_VALUE`, `NFTA_DATA_VERDICT`; also `NFTA_VERDICT_CODE`, `NFTA_VERDICT_CHAIN`.
+const DATA: [u16; 2] = [1, 2];
+const DROP: i32 = 0;
+const ACCEPT: i32 = 1;
+const GOTO: i32 = -4;
+/// Bytes of an interface name with its zeros.
+const IFNAMSIZ: usize = 16;
+/// `NFPROTO_IPV4`.
+const IPV4: u8 = 2;
+
+/// One step of the kernel's little machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expression {
+    /// `[ meta load KEY => reg 1 ]`.
+    Meta(MetaKey),
+    /// `[ payload load LEN @ network header + OFFSET => reg 1 ]`.
+    Payload {
+        /// From the first byte of the network header, in bytes.
+        offset: u32,
+        /// In bytes.
+        length: u32,
+    },
+    /// `[ bitwise reg 1 = ( reg 1 & MASK ) ^ 0 ]`.
+    Bitwise([u8; 4]),
+    /// `[ cmp eq|neq reg 1 VALUE ]`.
+    Compare(Op, Vec<u8>),
+    /// `[ ct load state => reg 1 ]`.
+    CtState,
+    /// `[ counter ]`.
+    Counter,
+    /// `[ masq ]`.
+    Masquerade,
+    /// `[ immediate reg 0 VERDICT ]`.
+    Immediate(Verdict),
+    /// One that we never write, by its name.
+    Other(String),
+}
+
+/// What a packet knows about itself beside its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetaKey {
+    /// Index of the incoming interface, 4 bytes.
+    Iif,
+    /// Index of the outgoing interface, 4 bytes.
+    Oif,
+    /// Name of the incoming interface, 16 bytes.
+    IifName,
+    /// Name of the outgoing interface, 16 bytes.
+    OifName,
+    /// Number of the network protocol, 1 byte.
+    NfProto,
+}
+
+impl MetaKey {
+    const ALL: [Self; 5] = [Self::Iif, Self::Oif, Self::IifName, Self::OifName, Self::NfProto];
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::Iif => 4,
+            Self::Oif => 5,
+            Self::IifName => 6,
+            Self::OifName => 7,
+            Self::NfProto => 15,
+        }
+    }
+}
+
+impl Expression {
+    fn encode(&self, w: &mut Writer) {
+        let data = |w: &mut Writer, kind, value: &[u8]| w.nested(kind, |w| w.attribute(1, value));
+        match self {
+            Self::Meta(key) => element(w, "meta", |w| {
+                w.number(2, key.number());
+                w.number(1, REGISTER);
+            }),
+            Self::Payload { offset, length } => element(w, "payload", |w| {
+                const NETWORK_HEADER: u32 = 1;
+                w.number(1, REGISTER);
+                w.number(2, NETWORK_HEADER);
+                w.number(3, *offset);
+                w.number(4, *length);
+            }),
+            Self::Bitwise(mask) => element(w, "bitwise", |w| {
+                w.number(1, REGISTER);
+                w.number(2, REGISTER);
+                w.number(3, 4);
+                data(w, 4, mask);
+                data(w, 5, &[0; 4]);
+            }),
+            Self::Compare(op, value) => element(w, "cmp", |w| {
+                w.number(1, REGISTER);
+                w.number(
+                    2,
+                    match op {
+                        Op::Is => 0,
+                        Op::IsNot => 1,
+                    },
+                );
+                data(w, 3, value);
+            }),
+            Self::CtState => element(w, "ct", |w| {
+                const STATE: u32 = 0;
+                w.number(2, STATE);
+                w.number(1, REGISTER);
+            }),
+            Self::Counter => element(w, "counter", |_| {}),
+            Self::Masquerade => element(w, "masq", |_| {}),
+            Self::Immediate(verdict) => element(w, "immediate", |w| {
+                w.number(1, VERDICT_REGISTER);
+                w.nested(2, |w| {
+                    w.nested(2, |w| match verdict {
+                        Verdict::Accept => w.attribute(1, &ACCEPT.to_be_bytes()),
+                        Verdict::Drop => w.attribute(1, &DROP.to_be_bytes()),
+                        Verdict::Goto(chain) => {
+                            w.attribute(1, &GOTO.to_be_bytes());
+                            w.text(2, chain);
+                        }
+                    });
+                });
+            }),
+            // Encoding a foreign expression would be a guess; the kernel refuses one that is empty.
+            Self::Other(name) => element(w, name, |_| {}),
+        }
+    }
+
+    /// Reads one list element; the second value is packets and bytes of a counter.
+    fn decode(element: &[u8]) -> Result<(Self, Option<(u64, u64)>), Malformed> {
+        let ([name, data], _) = pick(element, EXPRESSION)?;
+        let name = name.and_then(text_of).ok_or(Malformed::Value)?;
+        let data = data.unwrap_or_default();
+        if name == "counter" {
+            let ([bytes, packets], _) = pick(data, [1, 2])?;
+            let count = |value: Option<&[u8]>| value.and_then(as_array).map_or(0, |v| u64::from_be_bytes(*v));
+            return Ok((Self::Counter, Some((count(packets), count(bytes)))));
+        }
+        let known = Self::decode_known(name, data)?;
+        Ok((known.unwrap_or_else(|| Self::Other(name.into())), None))
+    }
+
+    /// `None`: not one of ours.
+    fn decode_known(name: &str, data: &[u8]) -> Result<Option<Self>, Malformed> {
+        let register = |value: Option<&[u8]>| value.and_then(be32) == Some(REGISTER);
+        Ok(match name {
+            "meta" => {
+                let ([to, key], others) = pick(data, [1, 2])?;
+                let key = key
+                    .and_then(be32)
+                    .and_then(|number| MetaKey::ALL.into_iter().find(|key| key.number() == number));
+                key.filter(|_| register(to) && !others).map(Self::Meta)
+            }
+            "payload" => {
+                let ([to, base, offset, length], others) = pick(data, [1, 2, 3, 4])?;
+                let ours = register(to) && base.and_then(be32) == Some(1) && !others;
+                match (ours, offset.and_then(be32), length.and_then(be32)) {
+                    (true, Some(offset), Some(length)) => Some(Self::Payload { offset, length }),
+                    (true, _, None) | (true, None, _) | (false, _, _) => None,
+                }
+            }
+            "bitwise" => {
+                let ([from, to, length, mask, xor, op], others) = pick(data, [1, 2, 3, 4, 5, 6])?;
+                let plain = register(from)
+                    && register(to)
+                    && length.and_then(be32) == Some(4)
+                    && data_value(xor)? == Some(&[0; 4])
+                    && op.is_none_or(|op| be32(op) == Some(0))
+                    && !others;
+                data_value(mask)?.and_then(as_array).filter(|_| plain).map(|mask| Self::Bitwise(*mask))
+            }
+            "cmp" => {
+                let ([from, op, value], others) = pick(data, [1, 2, 3])?;
+                let op = match op.and_then(be32) {
+                    Some(0) => Some(Op::Is),
+                    Some(1) => Some(Op::IsNot),
+                    Some(_) | None => None,
+                };
+                let value = data_value(value)?.filter(|_| register(from) && !others);
+                op.zip(value).map(|(op, value)| Self::Compare(op, value.into()))
+            }
+            "ct" => {
+                let ([to, key], others) = pick(data, [1, 2])?;
+                (register(to) && key.and_then(be32) == Some(0) && !others).then_some(Self::CtState)
+            }
+            "masq" => attributes(data).next().is_none().then_some(Self::Masquerade),
+            "immediate" => {
+                let ([to, data], _) = pick(data, [1, 2])?;
+                let ([_, verdict], _) = pick(data.unwrap_or_default(), DATA)?;
+                let ([code, chain], _) = pick(verdict.unwrap_or_default(), DATA)?;
+                let to_verdict = to.and_then(be32) == Some(VERDICT_REGISTER);
+                let code = code.and_then(as_array).map(|code| i32::from_be_bytes(*code));
+                let verdict = match (code, chain.and_then(text_of)) {
+                    (Some(ACCEPT), None) => Some(Verdict::Accept),
+                    (Some(DROP), None) => Some(Verdict::Drop),
+                    (Some(GOTO), Some(chain)) => Some(Verdict::Goto(chain.into())),
+                    (Some(_) | None, _) => None,
+                };
+                verdict.filter(|_| to_verdict).map(Self::Immediate)
+            }
+            _ => None,
+        })
+    }
+}
+
+fn element(w: &mut Writer, name: &str, data: impl FnOnce(&mut Writer)) {
+    w.nested(LIST_ELEMENT, |w| {
+        w.text(1, name);
+        w.nested(2, data);
+    });
+}
+
+fn data_value(data: Option<&[u8]>) -> Result<Option<&[u8]>, Malformed> {
+    let ([value, _], _) = pick(data.unwrap_or_default(), DATA)?;
+    Ok(value)
+}
+
+/// Writes `statements` as the elements of an expression list.
+pub(crate) fn encode(statements: &[Statement], w: &mut Writer) {
+    for statement in statements {
+        for expression in lower(statement) {
+            expression.encode(w);
+        }
+    }
+}
+
+/// Reads an expression list; also packets and bytes counted by its counters.
+pub(crate) fn decode(list: &[u8]) -> Result<(Vec<Statement>, (u64, u64)), Malformed> {
+    let mut expressions = Vec::new();
+    let mut counted = (0_u64, 0_u64);
+    for element in attributes(list) {
+        let (_, element) = element?;
+        let (expression, counter) = Expression::decode(element)?;
+        if let Some((packets, bytes)) = counter {
+            counted = (counted.0.saturating_add(packets), counted.1.saturating_add(bytes));
+        }
+        expressions.push(expression);
+    }
+    Ok((lift(&expressions), counted))
+}
+
+/// The expressions of one statement.
+fn lower(statement: &Statement) -> Vec<Expression> {
+    let is = |value: &[u8]| Expression::Compare(Op::Is, value.into());
+    match statement {
+        Statement::Match(Match::Ipv4) => [Expression::Meta(MetaKey::NfProto), is(&[IPV4])].into(),
+        Statement::Match(Match::Interface(side, op, compared)) => {
+            let (key, value) = match (compared, side) {
+                (Compared::Index(index), Side::In) => (MetaKey::Iif, index.to_ne_bytes().to_vec()),
+                (Compared::Index(index), Side::Out) => (MetaKey::Oif, index.to_ne_bytes().to_vec()),
+                (Compared::Name(name), Side::In) => (MetaKey::IifName, padded(name.as_str())),
+                (Compared::Name(name), Side::Out) => (MetaKey::OifName, padded(name.as_str())),
+            };
+            [Expression::Meta(key), Expression::Compare(*op, value)].into()
+        }
+        Statement::Match(Match::Address(side, network)) => {
+            let load = Expression::Payload { offset: address_offset(*side), length: 4 };
+            let network = network.network();
+            let compare = is(&network.address().octets());
+            // Four bytes and a mask are faster than three bytes: the kernel has both inline.
+            match network.prefix() {
+                32 => [load, compare].into(),
+                _ => [load, Expression::Bitwise(network.mask().octets()), compare].into(),
+            }
+        }
+        Statement::Match(Match::State(states)) => [
+            Expression::CtState,
+            Expression::Bitwise(states.0.to_ne_bytes()),
+            Expression::Compare(Op::IsNot, [0; 4].into()),
+        ]
+        .into(),
+        Statement::Counter => [Expression::Counter].into(),
+        Statement::Masquerade => [Expression::Masquerade].into(),
+        Statement::Verdict(verdict) => [Expression::Immediate(verdict.clone())].into(),
+        Statement::Other(name) => [Expression::Other(name.clone())].into(),
+    }
+}
+
+/// The statements that these expressions are.
+fn lift(expressions: &[Expression]) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    let mut rest = expressions;
+    while let [first, ..] = rest {
+        let (statement, used) = condition(rest).map_or_else(
+            || {
+                let statement = match first {
+                    Expression::Counter => Statement::Counter,
+                    Expression::Masquerade => Statement::Masquerade,
+                    Expression::Immediate(verdict) => Statement::Verdict(verdict.clone()),
+                    Expression::Other(name) => Statement::Other(name.clone()),
+                    Expression::Meta(_) => Statement::Other("meta".into()),
+                    Expression::Payload { .. } => Statement::Other("payload".into()),
+                    Expression::Bitwise(_) => Statement::Other("bitwise".into()),
+                    Expression::Compare(..) => Statement::Other("cmp".into()),
+                    Expression::CtState => Statement::Other("ct".into()),
+                };
+                (statement, 1)
+            },
+            |(condition, used)| (Statement::Match(condition), used),
+        );
+        statements.push(statement);
+        rest = rest.get(used..).unwrap_or_default();
+    }
+    statements
+}
+
+/// The condition at the start of `expressions` and how many of them it takes.
+fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
+    match expressions {
+        [Expression::Meta(MetaKey::NfProto), Expression::Compare(Op::Is, value), ..] => {
+            (value.as_slice() == [IPV4]).then_some((Match::Ipv4, 2))
+        }
+        [Expression::Meta(key @ (MetaKey::Iif | MetaKey::Oif)), Expression::Compare(op, value), ..] => {
+            let index = u32::from_ne_bytes(*as_array(value)?);
+            Some((Match::Interface(side(*key)?, *op, Compared::Index(index)), 2))
+        }
+        [
+            Expression::Meta(key @ (MetaKey::IifName | MetaKey::OifName)),
+            Expression::Compare(op, value),
+            ..,
+        ] => {
+            let name = as_array::<IFNAMSIZ>(value).and_then(|value| text_of(value))?;
+            // Only a name padded with zeros is compared as a whole.
+            if padded(name).as_slice() != value.as_slice() {
+                return None;
+            }
+            Some((Match::Interface(side(*key)?, *op, Compared::Name(name.parse().ok()?)), 2))
+        }
+        [
+            Expression::Payload { offset, length: 4 },
+            Expression::Bitwise(mask),
+            Expression::Compare(Op::Is, value),
+            ..,
+        ] => {
+            let mask = u32::from_be_bytes(*mask);
+            let prefix = mask.leading_ones();
+            let contiguous = mask.count_ones() == prefix;
+            let network = network_of(value, u8::try_from(prefix).ok()?)?;
+            contiguous.then_some((Match::Address(address_side(*offset)?, network), 3))
+        }
+        [Expression::Payload { offset, length: 4 }, Expression::Compare(Op::Is, value), ..] => {
+            Some((Match::Address(address_side(*offset)?, network_of(value, 32)?), 2))
+        }
+        [Expression::CtState, Expression::Bitwise(mask), Expression::Compare(Op::IsNot, value), ..] => {
+            (value.as_slice() == [0; 4]).then_some((Match::State(CtStates(u32::from_ne_bytes(*mask))), 3))
+        }
+        _ => None,
+    }
+}
+
+/// `None` when the value has bits outside of the prefix (it would never match).
+fn network_of(value: &[u8], prefix: u8) -> Option<Subnet4> {
+    let address = (*as_array::<4>(value)?).into();
+    Subnet4::new(address, prefix).filter(|network| network.network() == *network)
+}
+
+const fn side(key: MetaKey) -> Option<Side> {
+    match key {
+        MetaKey::Iif | MetaKey::IifName => Some(Side::In),
+        MetaKey::Oif | MetaKey::OifName => Some(Side::Out),
+        MetaKey::NfProto => None,
+    }
+}
+
+/// RFC 791 §3.1.
+const fn address_offset(side: Side) -> u32 {
+    match side {
+        Side::In => 12,
+        Side::Out => 16,
+    }
+}
+
+const fn address_side(offset: u32) -> Option<Side> {
+    match offset {
+        12 => Some(Side::In),
+        16 => Some(Side::Out),
+        _ => None,
+    }
+}
+
+fn padded(name: &str) -> Vec<u8> {
+    let mut bytes: Vec<u8> = name.bytes().collect();
+    bytes.resize(IFNAMSIZ, 0);
+    bytes
+}

@@ -1,0 +1,328 @@
+//! The bytes that are sent, laid out and annotated, against the expected ones; and what is read back.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fmt::Write as _;
+
+use hn_nft::{
+    Batch, Chain, Compared, CtStates, Hook, Installed, Match, Object, Op, Request, Rule, Ruleset, Side,
+    Statement, Verdict, compare,
+    wire::{Content, replies},
+};
+use hn_types::{
+    IfName, Subnet4,
+    plan::{FirewallPlan, FirewallSegment, Reach},
+};
+use proptest::prelude::*;
+
+fn name(text: &str) -> IfName {
+    text.parse().unwrap()
+}
+
+fn full() -> FirewallPlan {
+    let reach = Reach::Public(name("eth0"));
+    let subnet = Some("192.168.137.1/24".parse().unwrap());
+    FirewallPlan { segments: vec![FirewallSegment { interface: name("hnap0"), subnet, reach }] }
+}
+
+fn known(interface: &IfName) -> Option<u32> {
+    match interface.as_str() {
+        "eth0" => Some(2),
+        "hnap0" => Some(7),
+        _ => None,
+    }
+}
+
+/// What the kernel would dump after `batch`: the very messages that made the table.
+fn dumped(batch: &Batch) -> Installed {
+    let mut installed = Installed::default();
+    for reply in replies(batch.bytes()) {
+        if let Content::Record(record) = reply.unwrap().content {
+            installed.absorb(record).unwrap();
+        }
+    }
+    installed
+}
+
+/// Messages in the layout of `nft --debug=mnl`, four bytes a line, attributes indented by depth, each message
+/// under the name of what it is about and, for a rule, its text.
+fn layout(ruleset: &Ruleset, batch: &Batch) -> String {
+    let mut text = String::new();
+    let mut rules = ruleset.chains.iter().flat_map(|chain| &chain.rules);
+    let mut rest = batch.bytes();
+    while let Some(length) = rest.first_chunk::<4>() {
+        let length = usize::try_from(u32::from_ne_bytes(*length)).unwrap();
+        let (message, tail) = rest.split_at(length);
+        let field = |at: usize| u16::from_ne_bytes(*message[at..].first_chunk().unwrap());
+        let sequence = u32::from_ne_bytes(*message[8..].first_chunk().unwrap());
+        let object = batch.object(sequence).unwrap();
+        writeln!(text, "# {sequence}: {object}").unwrap();
+        if matches!(object, Object::Rule(..)) {
+            writeln!(text, "# {}", rules.next().unwrap()).unwrap();
+        }
+        writeln!(text, "type {:#06x} flags {:#06x} length {length}", field(4), field(6)).unwrap();
+        writeln!(text, "{:02x?}", &message[16..20]).unwrap();
+        attributes(&message[20..], 1, &mut text);
+        rest = tail;
+    }
+    text
+}
+
+fn attributes(mut rest: &[u8], depth: usize, text: &mut String) {
+    while !rest.is_empty() {
+        let length = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
+        let kind = u16::from_ne_bytes([rest[2], rest[3]]);
+        let value = &rest[4..length];
+        let padding = &rest[length..length.next_multiple_of(4)];
+        assert!(padding.iter().all(|byte| *byte == 0), "padding is not zero");
+        write!(text, "{:indent$}{}:", "", kind & 0x3fff, indent = 2 * depth).unwrap();
+        if kind & 0x8000 != 0 {
+            writeln!(text, " nested").unwrap();
+            attributes(value, depth + 1, text);
+        } else {
+            for byte in value {
+                write!(text, " {byte:02x}").unwrap();
+            }
+            if value.iter().filter(|byte| byte.is_ascii_graphic()).count() > 1 {
+                write!(text, "  {:?}", String::from_utf8_lossy(value).trim_matches('\0')).unwrap();
+            }
+            writeln!(text).unwrap();
+        }
+        rest = &rest[length.next_multiple_of(4)..];
+    }
+}
+
+/// Set `BLESS=1` to write the file anew after a deliberate change; review the difference.
+fn golden(file: &str, found: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap();
+    for (number, (expected, found)) in expected.lines().zip(found.lines()).enumerate() {
+        assert_eq!(expected, found, "{file} line {}", number + 1);
+    }
+    assert_eq!(expected.lines().count(), found.lines().count());
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn the_table_of_full_mode_is_exactly_these_bytes() {
+    let ruleset = Ruleset::of(&full(), known);
+    golden("full.txt", &layout(&ruleset, &Batch::replace(&ruleset, 1)));
+}
+
+#[test]
+fn the_table_of_full_mode_reads_like_this() {
+    golden("full.nft", &Ruleset::of(&full(), known).to_string());
+}
+
+#[test]
+fn without_indexes_the_names_say_it_all() {
+    golden("unplugged.nft", &Ruleset::of(&full(), |_| None).to_string());
+}
+
+#[test]
+fn standalone_mode_neither_masquerades_nor_passes_anything() {
+    let mut plan = full();
+    plan.segments[0].reach = Reach::Host;
+    golden("standalone.nft", &Ruleset::of(&plan, known).to_string());
+}
+
+#[test]
+fn a_segment_without_addresses_passes_nothing() {
+    let mut plan = full();
+    plan.segments[0].subnet = None;
+    let ruleset = Ruleset::of(&plan, known);
+    let hooks: Vec<_> = ruleset.chains.iter().filter_map(|chain| chain.hook).collect();
+    assert_eq!(hooks, [Hook::Forward], "no hook without a rule");
+    let passing = ruleset.chains.iter().flat_map(|chain| &chain.rules).filter(|rule| {
+        rule.statements.contains(&Statement::Verdict(Verdict::Accept)) && !rule.comment.starts_with("inside")
+    });
+    assert_eq!(passing.count(), 0);
+}
+
+#[test]
+fn the_empty_plan_adds_and_deletes_so_that_nothing_to_remove_is_no_error() {
+    let ruleset = Ruleset::of(&FirewallPlan::default(), known);
+    let batch = Batch::replace(&ruleset, 10);
+    let types: Vec<_> = batch
+        .bytes()
+        .chunk_by(|_, _| true)
+        .flat_map(|all| {
+            let mut rest = all;
+            core::iter::from_fn(move || {
+                let length = usize::try_from(u32::from_ne_bytes(*rest.first_chunk::<4>()?)).unwrap();
+                let kind = u16::from_ne_bytes([rest[4], rest[5]]);
+                rest = &rest[length..];
+                Some(kind)
+            })
+        })
+        .collect();
+    assert_eq!(types, [0x10, 0x0a00, 0x0a02, 0x11]);
+    assert_eq!((batch.acknowledged(), batch.next_sequence()), (12, 14));
+    assert_eq!(batch.object(9), None);
+    assert_eq!(batch.object(14), None);
+    assert_eq!(ruleset.to_string(), "# no table inet hostednet\n");
+}
+
+#[test]
+fn an_ordinary_packet_meets_no_more_than_this() {
+    // Counted in expressions up to and including the verdict, on the path by index.
+    fn cost(rule: &Rule) -> usize {
+        let expressions = |statement: &Statement| match statement {
+            Statement::Match(Match::Ipv4 | Match::Interface(..)) => 2,
+            Statement::Match(Match::Address(..) | Match::State(_)) => 3,
+            Statement::Counter | Statement::Masquerade | Statement::Verdict(_) | Statement::Other(_) => 1,
+        };
+        rule.statements.iter().map(expressions).sum()
+    }
+    let ruleset = Ruleset::of(&full(), known);
+    let chain = |name: &str| ruleset.chains.iter().find(|chain| chain.name == name).unwrap();
+    let forward = &chain("forward").rules;
+    assert_eq!(cost(&forward[0]) + cost(&chain("from-1").rules[0]), 3 + 11, "outward");
+    // The first rule is left at its comparison.
+    assert_eq!(2 + cost(&forward[1]) + cost(&chain("to-1").rules[0]), 2 + 3 + 8, "inward");
+    assert_eq!(forward.iter().map(|rule| cost(rule) - 1).sum::<usize>(), 8, "not ours");
+}
+
+#[test]
+fn every_difference_is_found() {
+    let wanted = Ruleset::of(&full(), known);
+    let good = dumped(&Batch::replace(&wanted, 1));
+    assert_eq!(compare(&wanted, &good), Ok(()));
+    type Change = fn(&mut Installed);
+    let changes: [(&str, Change); 10] = [
+        ("inet hostednet", |i| *i = Installed::default()),
+        ("inet hostednet", |i| i.flags = 1),
+        ("inet hostednet", |i| i.objects = Some(6)),
+        ("inet hostednet / chain from-1", |i| drop(i.ruleset.chains.remove(0))),
+        ("inet hostednet / chain evil", |i| {
+            i.ruleset.chains.push(Chain { name: "evil".into(), hook: None, rules: Vec::new() });
+        }),
+        ("inet hostednet / chain from-1", |i| i.ruleset.chains[0].hook = Some(Hook::Input)),
+        ("inet hostednet / chain from-1 / rule 4", |i| drop(i.ruleset.chains[0].rules.remove(3))),
+        ("inet hostednet / chain from-1 / rule 1", |i| i.ruleset.chains[0].rules.swap(0, 1)),
+        ("inet hostednet / chain to-1 / rule 3", |i| {
+            i.ruleset.chains[1].rules[2].statements[0] = Statement::Verdict(Verdict::Accept);
+        }),
+        ("inet hostednet / chain to-1 / rule 4", |i| {
+            let rule = i.ruleset.chains[1].rules[2].clone();
+            i.ruleset.chains[1].rules.push(rule);
+        }),
+    ];
+    for (place, change) in changes {
+        let mut changed = good.clone();
+        change(&mut changed);
+        assert_eq!(compare(&wanted, &changed).unwrap_err().place, place);
+        assert!(compare(&Ruleset::default(), &changed).is_err() || !changed.present);
+    }
+    assert_eq!(compare(&Ruleset::default(), &Installed::default()), Ok(()));
+}
+
+#[test]
+fn what_we_never_write_is_shown_and_never_taken_for_ours() {
+    let odd = Rule { statements: vec![Statement::Other("log".into())], comment: String::new() };
+    let chain = Chain { name: "from-1".into(), hook: None, rules: vec![odd.clone()] };
+    let batch = Batch::replace(&Ruleset { chains: vec![chain] }, 1);
+    let installed = dumped(&batch);
+    assert_eq!(installed.ruleset.chains[0].rules, [odd]);
+    assert!(installed.ruleset.to_string().contains("[log]"));
+}
+
+#[test]
+fn questions_are_for_our_table_only() {
+    assert_eq!(Request::Generation.encode(3).len(), 20);
+    assert_eq!(Request::Chains.encode(3).len(), 20);
+    for request in [Request::Table, Request::Rules] {
+        let bytes = request.encode(3);
+        assert_eq!(bytes.len(), 36);
+        assert!(bytes.windows(10).any(|window| window == b"hostednet\0"));
+    }
+}
+
+fn interface() -> impl Strategy<Value = IfName> {
+    "[a-z\"{}#@ä.][a-z0-9\"{}#@.-]{0,12}".prop_filter_map("a name", |text| text.parse().ok())
+}
+
+fn subnet() -> impl Strategy<Value = Subnet4> {
+    (any::<u32>(), 0_u8..=32).prop_map(|(address, prefix)| Subnet4::new(address.into(), prefix).unwrap())
+}
+
+fn plan() -> impl Strategy<Value = FirewallPlan> {
+    let reach = prop_oneof![Just(Reach::Host), interface().prop_map(Reach::Public)];
+    let segment = (interface(), proptest::option::of(subnet()), reach)
+        .prop_map(|(interface, subnet, reach)| FirewallSegment { interface, subnet, reach });
+    proptest::collection::vec(segment, 0..5).prop_map(|segments| FirewallPlan { segments })
+}
+
+proptest! {
+    #[test]
+    fn what_is_sent_is_what_is_read(plan in plan(), indexes in proptest::option::of(1_u32..)) {
+        let index = |name: &IfName| indexes.map(|base| base.wrapping_add(name.as_str().len() as u32));
+        let ruleset = Ruleset::of(&plan, index);
+        let batch = Batch::replace(&ruleset, 1);
+        let installed = dumped(&batch);
+        if ruleset.chains.is_empty() {
+            prop_assert!(plan.segments.is_empty());
+        } else {
+            prop_assert_eq!(&installed.ruleset, &ruleset);
+            prop_assert_eq!(compare(&ruleset, &installed), Ok(()));
+        }
+        // Every comment fits and every rule that drops counts.
+        for rule in ruleset.chains.iter().flat_map(|chain| &chain.rules) {
+            prop_assert!(rule.comment.len() <= Rule::COMMENT_LIMIT);
+            let drops = rule.statements.contains(&Statement::Verdict(Verdict::Drop));
+            prop_assert_eq!(drops, rule.statements.contains(&Statement::Counter));
+        }
+    }
+
+    #[test]
+    fn different_plans_are_told_apart(a in plan(), b in plan()) {
+        let (a_rules, b_rules) = (Ruleset::of(&a, known), Ruleset::of(&b, known));
+        prop_assume!(a_rules != b_rules && !b_rules.chains.is_empty());
+        prop_assert!(compare(&a_rules, &dumped(&Batch::replace(&b_rules, 1))).is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        absorb_all(&bytes);
+    }
+
+    #[test]
+    fn no_damage_makes_the_reader_panic(
+        damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..8),
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        let mut bytes = Batch::replace(&Ruleset::of(&full(), known), 1).bytes().to_vec();
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        absorb_all(&bytes);
+        bytes.truncate(cut.index(bytes.len()));
+        absorb_all(&bytes);
+    }
+}
+
+/// Reads what can be read, as the driver does.
+fn absorb_all(bytes: &[u8]) {
+    let mut installed = Installed::default();
+    for reply in replies(bytes).map_while(Result::ok) {
+        if let Content::Record(record) = reply.content {
+            let _ = record.generation();
+            let _ = installed.absorb(record);
+        }
+    }
+    let _ = compare(&Ruleset::of(&full(), known), &installed).map_err(|difference| difference.to_string());
+    let _ = installed.ruleset.to_string();
+}
+
+#[test]
+fn conditions_read_like_nft() {
+    let text = |condition: Match| Statement::Match(condition).to_string();
+    let named = Compared::Name(name("a\"b"));
+    assert_eq!(text(Match::Interface(Side::Out, Op::IsNot, named)), r#"oifname != "a\"b""#);
+    assert_eq!(text(Match::Interface(Side::In, Op::Is, Compared::Index(3))), "iif 3");
+    assert_eq!(text(Match::State(CtStates::NEW.or(CtStates(128)))), "ct state new,0x80");
+}
