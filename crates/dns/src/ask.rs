@@ -134,8 +134,12 @@ impl Forwarder {
             return;
         }
         let last = usize::from(entry.attempts_made).checked_sub(1);
-        let silent = last.and_then(|last| entry.attempts.get(last).copied().flatten());
-        if let Some(attempt) = silent.filter(|_| entry.blamed < entry.attempts_made) {
+        let silent = last
+            .and_then(|last| entry.attempts.get(last).copied().flatten())
+            .filter(|_| entry.blamed < entry.attempts_made);
+        // Whatever follows, the end is never forgotten.
+        self.lookups.wheel.arm(lookup, expires, now);
+        if let Some(attempt) = silent {
             if let Some(entry) = self.lookups.get_mut(lookup) {
                 entry.blamed = entry.attempts_made;
             }

@@ -16,7 +16,7 @@ use crate::{
 
 const PIECE: usize = 128;
 /// Longest packed answer kept.
-pub(crate) const MAX_PACKED: usize = 4_096;
+pub(crate) const MAX_PACKED: usize = 8_192;
 
 /// What an answer is found by; the class is always IN.
 #[derive(Clone, Copy, Debug)]

@@ -247,7 +247,7 @@ impl<'a> Author<'a> {
 /// The code a client is told: what has no meaning to it becomes SERVFAIL.
 pub(crate) fn code_for_client(code: u16) -> u16 {
     match code {
-        rcode::NOERROR | rcode::NXDOMAIN | rcode::REFUSED | 6..=10 => code,
+        rcode::NOERROR | rcode::NXDOMAIN | rcode::REFUSED | rcode::YXDOMAIN => code,
         _ => rcode::SERVFAIL,
     }
 }

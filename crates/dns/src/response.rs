@@ -107,8 +107,7 @@ impl Forwarder {
         let probing = entry.probe.is_some();
         self.upstream_succeeded(upstream, attempt.sent, now);
         match walked.rcode {
-            // 6 to 10 only concern updates, YXDOMAIN aside (RFC 6672 §2.2): passed on, never kept.
-            rcode::NOERROR | rcode::NXDOMAIN | 6..=10 => {
+            rcode::NOERROR | rcode::NXDOMAIN | rcode::YXDOMAIN => {
                 if let Some(upstream) = self.upstreams.get(upstream).filter(|_| !attempt.edns) {
                     upstream.lacks_edns(now);
                 }

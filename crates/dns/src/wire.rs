@@ -32,6 +32,8 @@ pub(crate) mod rcode {
     pub(crate) const NXDOMAIN: u16 = 3;
     pub(crate) const NOTIMP: u16 = 4;
     pub(crate) const REFUSED: u16 = 5;
+    /// A DNAME made the name too long (RFC 6672 §2.2).
+    pub(crate) const YXDOMAIN: u16 = 6;
     /// Extended; the low four bits are zero.
     pub(crate) const BADVERS: u16 = 16;
 }
