@@ -65,8 +65,6 @@ fn limit(client: Client, size: Option<u16>) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn every_question_gets_one_reply_or_a_counted_drop_in_bounded_time(steps in vec(step(), 1..80)) {
         let mut tight = config();
