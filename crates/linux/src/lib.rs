@@ -10,5 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod hostapd;
 mod netlink;
+pub mod radio;
 pub mod undo;
