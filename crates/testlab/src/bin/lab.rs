@@ -1,0 +1,53 @@
+//! `lab`: what runs inside the lab's VM. `cargo xtask test t3` and `cargo xtask demo` start it there.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use hn_testlab::{demo, scenario, vm};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("list", [])) => {
+            for scenario in scenario::all() {
+                println!("{}", scenario.name);
+            }
+            Ok(())
+        }
+        Some(("play", [name])) => scenario::play(scenario::find(name)?),
+        Some(("run", names)) => play_all(names),
+        Some(("demo", [])) => {
+            demo::tell(Path::new(vm::OUT), std::env::var("LAB_COLOR").is_ok_and(|value| value == "1"))
+        }
+        _ => bail!("usage: lab demo | list | play SCENARIO | run SCENARIO..."),
+    }
+}
+
+/// Plays each scenario and appends its outcome, one JSON object a line, to `results.jsonl` for the host.
+fn play_all(names: &[String]) -> Result<()> {
+    let path = Path::new(vm::OUT).join("results.jsonl");
+    let mut results =
+        std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    scenario::play_all(names, &mut |outcome| {
+        let word = if outcome.failure.is_some() { "FAIL" } else { "PASS" };
+        println!("{word} [{:>7.1} s] {}", outcome.seconds, outcome.name);
+        if let Some(failure) = &outcome.failure {
+            println!("    {}", failure.trim_end().replace('\n', "\n    "));
+        }
+        writeln!(results, "{}", serde_json::to_string(outcome)?)?;
+        Ok(results.sync_all()?)
+    })
+}

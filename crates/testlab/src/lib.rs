@@ -1,0 +1,25 @@
+//! The development laboratory: everything a test needs that is *not* this project.
+//!
+//! It owns network namespaces ([`ns`]), radios ([`radio`]) in a virtual machine ([`vm`]), an "Internet"
+//! ([`internet`]), clients written by others ([`station`], [`lease`]), pictures of the machine's state to
+//! compare ([`state`]) and the scenarios that put them together ([`scenario`], [`demo`]).
+//!
+//! It never links the code under test: the programs `hostednetd` and `hostednet` are started as a user would
+//! start them ([`product`]) and judged by what independent programs see.
+
+pub mod command;
+pub mod demo;
+pub mod internet;
+pub mod lease;
+pub mod ns;
+pub mod product;
+pub mod qr;
+pub mod radio;
+pub mod scenario;
+pub mod state;
+pub mod station;
+pub mod tier;
+pub mod vm;
+pub mod wait;
+
+pub use tier::{Tier, require};

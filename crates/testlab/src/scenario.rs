@@ -1,0 +1,311 @@
+//! What is proven with radios: each scenario is one test of tier T3 and runs inside the lab's VM.
+//!
+//! Scenarios share a boot, since a boot costs seconds. Each gets new radios and leaves nothing: what a failed
+//! one left is swept away before the next.
+
+mod broken;
+mod keys;
+mod lab;
+mod leave;
+mod serve;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{self, SHORT};
+use crate::internet::Internet;
+use crate::lease::{Client, Lease};
+use crate::ns::Namespace;
+use crate::product::Product;
+use crate::radio::{self, Hardware, Radio};
+use crate::state::SystemState;
+use crate::station::{Network, Station};
+use crate::{vm, wait};
+
+/// The interface of the machine under test that leads to the Internet.
+pub const UPLINK: &str = "uplink0";
+/// For a station to join.
+pub const JOIN: Duration = Duration::from_secs(60);
+/// For a device to get its lease.
+pub const LEASE: Duration = Duration::from_secs(45);
+/// For the machine to be as before.
+pub const SETTLE: Duration = Duration::from_secs(20);
+
+/// One test with radios.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// A sentence about behaviour.
+    pub name: &'static str,
+    /// The radios it wants.
+    pub hardware: Hardware,
+    /// The test.
+    pub run: fn(&mut Stage) -> Result<()>,
+}
+
+/// How one scenario went, as the VM reports it to the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The scenario.
+    pub name: String,
+    /// `None`: passed. Else what went wrong.
+    pub failure: Option<String>,
+    /// Seconds it took inside the VM.
+    pub seconds: f64,
+}
+
+/// Every scenario.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    [lab::SCENARIOS, serve::SCENARIOS, keys::SCENARIOS, leave::SCENARIOS, broken::SCENARIOS].concat()
+}
+
+/// The scenario called `name`.
+///
+/// # Errors
+/// If there is none.
+pub fn find(name: &str) -> Result<Scenario> {
+    all().into_iter().find(|scenario| scenario.name == name).with_context(|| format!("no scenario {name:?}"))
+}
+
+/// Runs one scenario in this process.
+///
+/// # Errors
+/// If it fails, or outside the VM.
+pub fn play(scenario: Scenario) -> Result<()> {
+    let radios = radio::install(scenario.hardware)?;
+    let mut stage =
+        Stage { radios: radios.into_iter(), machine: Namespace::machine()?, started: Instant::now() };
+    stage.say("radios are there");
+    (scenario.run)(&mut stage)
+}
+
+/// Kills and removes whatever a scenario left on the VM: processes, namespaces, interfaces, firewall.
+///
+/// # Errors
+/// Outside the VM.
+pub fn sweep() -> Result<()> {
+    ensure!(vm::inside(), "only the VM may be swept");
+    let kept = ancestors();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let empty = std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.is_empty());
+        if !kept.contains(&pid)
+            && !empty
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        command::run(std::process::Command::new("ip").args(["netns", "del"]).arg(entry.file_name()), SHORT)?;
+    }
+    let machine = Namespace::machine()?;
+    let _ = command::run(std::process::Command::new("rmmod").arg("mac80211_hwsim"), SHORT)?;
+    machine.run("nft flush ruleset")?;
+    for entry in std::fs::read_dir("/sys/class/net")?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name != "lo" && Path::new("/sys/class/net").join(&name).join("ifindex").exists() {
+            let _ = machine.attempt(&format!("ip link del {name}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn ancestors() -> Vec<i32> {
+    let mut chain = vec![1];
+    let mut pid = i32::try_from(std::process::id()).unwrap_or(1);
+    while pid > 1 {
+        chain.push(pid);
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        pid = parent.unwrap_or(1);
+    }
+    chain
+}
+
+/// What a scenario plays with.
+#[derive(Debug)]
+pub struct Stage {
+    radios: std::vec::IntoIter<Radio>,
+    /// The machine under test: the VM itself.
+    pub machine: Namespace,
+    started: Instant,
+}
+
+impl Stage {
+    /// Writes down how far the scenario has come: shown when it fails.
+    #[expect(clippy::print_stdout, reason = "the log of a scenario is its standard output")]
+    pub fn say(&self, text: &str) {
+        println!("[{:6.1}] {text}", self.started.elapsed().as_secs_f64());
+    }
+
+    /// The next radio that nobody has taken.
+    ///
+    /// # Errors
+    /// If the scenario's hardware has no more.
+    pub fn radio(&mut self) -> Result<Radio> {
+        self.radios.next().context("the scenario has no more radios")
+    }
+
+    /// A new device.
+    ///
+    /// # Errors
+    /// If there is no radio left.
+    pub fn station(&mut self, role: &str) -> Result<Station> {
+        let radio = self.radio()?;
+        Station::new(role, &radio)
+    }
+
+    /// Connects the machine to a new Internet by [`UPLINK`].
+    ///
+    /// # Errors
+    /// If something cannot be set up.
+    pub fn internet(&mut self) -> Result<Internet> {
+        Internet::attach(&mut self.machine, UPLINK)
+    }
+
+    /// The usual scene: the machine keeps its first radio, has an Internet, and a service that runs.
+    ///
+    /// # Errors
+    /// If something cannot be set up.
+    pub fn scene(&mut self) -> Result<Scene> {
+        let radio = self.radio()?;
+        let internet = self.internet()?;
+        // The machine's own Wi-Fi interface has been in use, as on any laptop.
+        self.machine.ip(&format!("link set {} up", radio.interface))?;
+        let before = SystemState::capture(&self.machine, &[])?;
+        let mut product = Product::install(&self.machine)?;
+        product.start(&self.machine)?;
+        Ok(Scene { radio, internet, product, before })
+    }
+}
+
+/// The usual scene of a scenario.
+#[derive(Debug)]
+pub struct Scene {
+    /// The machine's own radio.
+    pub radio: Radio,
+    /// Behind the uplink.
+    pub internet: Internet,
+    /// The service.
+    pub product: Product,
+    /// The machine before the service was started.
+    pub before: SystemState,
+}
+
+impl Scene {
+    /// `hostednet up --public UPLINK --ssid SSID` and waiting until the network is active.
+    ///
+    /// # Errors
+    /// If it does not become active: with what `up` and the service say.
+    pub fn up(&self, ssid: &str) -> Result<command::Background> {
+        let mut up = self.product.stay(["up", "--public", UPLINK, "--ssid", ssid, "--json"])?;
+        let active = self.product.await_field("/hosted_network/state", &"active".into(), JOIN);
+        if let Err(error) = active {
+            let ended = up.ended()?;
+            return Err(error.context(format!("`hostednet up` ({ended:?}) says:\n{}", up.log_end())));
+        }
+        let running = self.product.await_field("/sharing/phase", &"running".into(), JOIN);
+        running.with_context(|| format!("`hostednet up` says:\n{}", up.log_end()))?;
+        Ok(up)
+    }
+
+    /// The primary key, as `hostednet key show` tells it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn primary_key(&self) -> Result<String> {
+        primary_key(&self.product)
+    }
+
+    /// Proves that a joined device is really online: lease, name, page, translation.
+    ///
+    /// # Errors
+    /// Names what is missing.
+    pub fn online(&self, station: &mut Station, client: Client) -> Result<Lease> {
+        let lease = station.lease(client, LEASE)?;
+        let server = lease.dns.first().context("the lease names no name server")?;
+        ensure!(lease.router == Some(*server), "router {:?} and name server {server} differ", lease.router);
+        let answer = station
+            .place
+            .run(&format!("dig +short +time=5 +tries=3 @{server} {}", crate::internet::WEB_NAME))?;
+        ensure!(answer.stdout.trim() == crate::internet::WEB.to_string(), "dig answered {:?}", answer.stdout);
+        let page =
+            station.place.run(&format!("curl -sS --max-time 20 http://{}/", crate::internet::WEB_NAME))?;
+        let expected = format!("Hello from the Internet, {}\n", crate::internet::UPLINK);
+        ensure!(page.stdout == expected, "the page says {:?}, not {expected:?}", page.stdout);
+        Ok(lease)
+    }
+
+    /// Waits until the status lists `station` with the key it used.
+    ///
+    /// # Errors
+    /// If it does not soon.
+    pub fn await_peer(&self, station: &Station, key: &str) -> Result<()> {
+        await_peer(&self.product, station, key)
+    }
+
+    /// Ends the service and compares the machine with before.
+    ///
+    /// # Errors
+    /// If anything differs: line by line.
+    pub fn restored(&self, machine: &Namespace) -> Result<()> {
+        let (difference, _) = self.before.restored(machine, &[], SETTLE)?;
+        if !difference.is_empty() {
+            bail!("the machine is not as before:\n{difference}\nhostednetd says:\n{}", self.product.log());
+        }
+        Ok(())
+    }
+}
+
+/// Plays scenarios one after the other, each in a process of its own, and writes their outcomes down as they
+/// come.
+///
+/// # Errors
+/// Outside the VM, or if the results cannot be written. A failed scenario is an [`Outcome`], not an error.
+pub fn play_all(names: &[String], report: &mut dyn FnMut(&Outcome) -> Result<()>) -> Result<()> {
+    ensure!(vm::inside(), "scenarios run inside the lab's VM");
+    let own = std::env::current_exe()?;
+    for name in names {
+        let started = Instant::now();
+        let done =
+            command::run(std::process::Command::new(&own).args(["play", name]), Duration::from_secs(240));
+        let failure = match done {
+            Ok(done) if done.status.success() => None,
+            Ok(done) => Some(format!("{}{}", done.stderr, done.stdout)),
+            Err(error) => Some(format!("{error:#}")),
+        };
+        report(&Outcome { name: name.clone(), failure, seconds: started.elapsed().as_secs_f64() })?;
+        sweep()?;
+    }
+    Ok(())
+}
+
+/// The primary key, as `hostednet key show` tells it.
+pub(crate) fn primary_key(product: &Product) -> Result<String> {
+    let keys = product.json(&["key", "show"])?;
+    let key = keys.pointer("/primary/passphrase").or_else(|| keys.pointer("/primary"));
+    Ok(key.and_then(|key| key.as_str()).with_context(|| format!("no primary key in {keys}"))?.to_owned())
+}
+
+/// Waits until the status lists `station` with the key it used.
+pub(crate) fn await_peer(product: &Product, station: &Station, key: &str) -> Result<()> {
+    let mac = station.mac()?;
+    let mut last = serde_json::Value::Null;
+    wait::holds(&format!("peer {mac} with the {key} key"), Duration::from_secs(15), || {
+        last = product.field("/hosted_network/peers")?;
+        let peers = last.as_array().context("peers is a list")?;
+        Ok(peers.iter().any(|peer| peer["mac"] == mac.as_str() && peer["key"] == key))
+    })
+    .with_context(|| format!("the peers are {last}"))
+}
+
+/// The network a station joins with a passphrase.
+fn network(ssid: &str, passphrase: &str) -> Network {
+    Network::new(ssid, passphrase)
+}
