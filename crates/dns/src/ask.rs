@@ -205,12 +205,15 @@ impl Forwarder {
         } else {
             self.upstreams.udp_route(upstream, &mut self.rng)
         };
+        // With nobody else to turn to, impatience only doubles the questions.
+        let alone = self.upstreams.list().len() == 1;
         let (Some(route), Some(target)) = (route, self.upstreams.get(upstream)) else { return false };
         let addr = target.addr;
         let schedule = self.config.attempt_timeouts;
         let patience =
             schedule.get(made).or_else(|| schedule.last()).copied().unwrap_or(self.config.total_timeout);
-        let due = (now + target.patience(patience)).min(entry.expires);
+        let patience = if alone { patience } else { target.patience(patience) };
+        let due = (now + patience).min(entry.expires);
         let case = if target.keeps_case(now) {
             Case::random(&entry.name, || self.rng.next_u64())
         } else {

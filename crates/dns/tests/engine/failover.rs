@@ -194,3 +194,48 @@ fn ports_are_renewed_after_their_uses() {
     }
     assert!((19..=20).contains(&closed), "{closed}");
 }
+
+#[test]
+fn a_near_resolver_is_given_up_on_sooner_unless_it_is_the_only_one() {
+    for (upstreams, expected) in
+        [(&[UPSTREAM, SECOND][..], Duration::from_millis(300)), (&[UPSTREAM], Duration::from_millis(800))]
+    {
+        let mut world = World::with(config(), upstreams);
+        let near = number(&mut world, 1);
+        world.pass(Duration::from_millis(25));
+        world.respond(&near, &address(&near, 60));
+        let start = world.now;
+        number(&mut world, 2);
+        only_ask(&world.wait());
+        let waited = world.now.since(start);
+        assert!(waited >= expected && waited <= expected + Duration::from_millis(20), "{waited:?}");
+    }
+}
+
+#[test]
+fn other_socket_limits_take_effect_and_old_sockets_are_closed() {
+    let mut world = two();
+    let before = number(&mut world, 1);
+    let mut single = config();
+    single.ports_per_upstream = 1;
+    world.forwarder.reconfigure(single, world.now).unwrap();
+    let out = world.drain();
+    assert!(out.contains(&Out::Forget(before.route.upstream)));
+    assert_eq!(code(&only_reply(&out)), ResponseCode::ServFail);
+    for n in 2..20 {
+        let asked = number(&mut world, n);
+        assert_eq!(asked.route.transport, hn_dns::RouteTransport::Udp { slot: 0 });
+        assert_ne!(asked.route.upstream, before.route.upstream);
+    }
+}
+
+#[test]
+fn a_domain_that_is_no_domain_is_refused_and_changes_nothing() {
+    let mut world = two();
+    for domain in ["", ".", "a..b", "x y", &"a.".repeat(120)] {
+        let mut bad = config();
+        bad.domain = domain.into();
+        assert!(world.forwarder.reconfigure(bad, world.now).is_err(), "{domain}");
+    }
+    world.reply(&query("laptop.mshome.net", RecordType::A));
+}
