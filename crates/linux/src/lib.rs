@@ -10,7 +10,16 @@
 
 #![warn(missing_docs)]
 
+pub mod firewall;
+pub mod forwarding;
 mod hostapd;
+pub mod links;
 mod netlink;
+pub mod network;
+mod packet;
+mod ports;
 pub mod radio;
+pub mod resolvers;
+pub mod services;
+mod sys;
 pub mod undo;

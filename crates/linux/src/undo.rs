@@ -30,9 +30,9 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::netlink::{
-    self, ACK, GENERIC, NETFILTER, Netlink, REQUEST, ROUTE, Refusal, attribute, attributes, errno_text,
-    read_u16, read_u32,
+use crate::{
+    netlink::{self, ACK, GENERIC, NETFILTER, Netlink, REQUEST, ROUTE, Refusal, attribute, errno_text},
+    network::tables::{self, nl80211},
 };
 
 /// The inverse of one change to the system. Every inverse is idempotent: what is gone already is undone.
@@ -482,8 +482,8 @@ fn restore_master(index: u32, master: u32) -> Result<(), Refusal> {
 fn remove_link(name: IfName, index: u32) -> Result<(), Refusal> {
     let route = Netlink::open(ROUTE)?;
     let index = if index == 0 {
-        match link_index(&route, name)? {
-            Some(index) => index,
+        match tables::link(&route, name)? {
+            Some(link) => link.index,
             None => return Ok(()),
         }
     } else {
@@ -499,22 +499,11 @@ fn remove_link(name: IfName, index: u32) -> Result<(), Refusal> {
 }
 
 fn remove_wireless(index: u32) -> Result<(), Refusal> {
-    const CONTROL: u16 = 16;
-    const GET_FAMILY: u8 = 3;
-    const FAMILY_ID: u16 = 1;
-    const FAMILY_NAME: u16 = 2;
     const DELETE_INTERFACE: u8 = 8;
     const INTERFACE_INDEX: u16 = 3;
     let generic = Netlink::open(GENERIC)?;
-    let mut body = vec![GET_FAMILY, 1, 0, 0];
-    attribute(&mut body, FAMILY_NAME, b"nl80211\0");
-    let mut family = None;
-    generic.ask(CONTROL, 0, &body, |_, answer| {
-        let fields = answer.get(4..).unwrap_or_default();
-        family =
-            attributes(fields).find(|(kind, _)| *kind == FAMILY_ID).and_then(|(_, value)| read_u16(value, 0));
-    })?;
-    let family = family.ok_or_else(|| Refusal { errno: libc::ENOENT, text: String::new() })?;
+    let family =
+        nl80211(&generic)?.ok_or_else(|| Refusal { errno: libc::EOPNOTSUPP, text: String::new() })?;
     let mut body = vec![DELETE_INTERFACE, 0, 0, 0];
     attribute(&mut body, INTERFACE_INDEX, &index.to_ne_bytes());
     generic.request(family, 0, &body)
@@ -572,7 +561,6 @@ const IFF_UP: u32 = 1;
 const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
 const SET_LINK: u16 = 19;
-const LINK_NAME: u16 = 3;
 
 /// `struct ifinfomsg`.
 fn link_body(index: u32, flags: u32, change: u32) -> Vec<u8> {
@@ -581,14 +569,6 @@ fn link_body(index: u32, flags: u32, change: u32) -> Vec<u8> {
     body.extend_from_slice(&flags.to_ne_bytes());
     body.extend_from_slice(&change.to_ne_bytes());
     body
-}
-
-fn link_index(route: &Netlink, name: IfName) -> Result<Option<u32>, Refusal> {
-    let mut body = link_body(0, 0, 0);
-    attribute(&mut body, LINK_NAME, &netlink::text(name.as_str()));
-    let mut index = None;
-    let answer = route.ask(GET_LINK, 0, &body, |_, link| index = read_u32(link, 4));
-    gone_is_fine(answer, &[libc::ENODEV]).map(|()| index)
 }
 
 fn link_exists(route: &Netlink, index: u32) -> Result<bool, Refusal> {

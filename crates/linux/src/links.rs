@@ -1,0 +1,433 @@
+//! The links lane: the bridge, its members, our addresses, and interfaces set up for them.
+//!
+//! It holds what it did and compares every plan with that and with what the kernel says, so that an address
+//! somebody removed comes back and an interface that was made anew is treated as a new one. Nothing that was
+//! there before is touched: an interface that was up stays up, an address that was there stays. It never forwards, and
+//! gives no IPv6 addresses.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use hn_ports::{Changed, Links};
+use hn_types::{
+    DriverError, DriverErrorKind, IfName, MacAddr,
+    plan::{BridgePlan, LinkAddress, LinkPlan},
+};
+
+use crate::{
+    netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
+    network::{
+        Watch,
+        tables::{self, AddressRow, IFF_UP, LinkRow},
+    },
+    undo::{EntryId, Undo, UndoJournal, driver_error},
+};
+
+const NEW_LINK: u16 = 16;
+const SET_LINK: u16 = 19;
+const NEW_ADDRESS: u16 = 20;
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const AF_INET: u8 = 2;
+
+/// The links lane.
+#[derive(Debug)]
+pub struct LinuxLinks {
+    journal: Rc<UndoJournal>,
+    /// What stands, in the order in which it was done.
+    done: Vec<Done>,
+    plan: LinkPlan,
+    /// The watcher lives as long as the lane.
+    _watch: Option<Watch>,
+}
+
+/// One change that stands.
+#[derive(Clone, Debug)]
+struct Done {
+    what: What,
+    /// Index of the interface it was done to.
+    index: u32,
+    entry: EntryId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Bridge(IfName),
+    Member(IfName),
+    Up(IfName),
+    Address(LinkAddress),
+}
+
+/// The kernel's side at one moment.
+struct Snapshot {
+    links: BTreeMap<IfName, LinkRow>,
+    addresses: Vec<AddressRow>,
+}
+
+impl Snapshot {
+    fn read(route: &Netlink) -> Result<Self, DriverError> {
+        let failed = |refusal: &Refusal| driver_error("read the interfaces", "rtnetlink", refusal);
+        let links = tables::links(route).map_err(|refusal| failed(&refusal))?;
+        let addresses = tables::addresses(route).map_err(|refusal| failed(&refusal))?;
+        Ok(Self { links: links.into_iter().map(|link| (link.name, link)).collect(), addresses })
+    }
+
+    fn name(&self, index: u32) -> Option<IfName> {
+        self.links.values().find(|link| link.index == index).map(|link| link.name)
+    }
+
+    /// Whether what was done still stands.
+    fn holds(&self, done: &Done) -> bool {
+        let same = |name| self.links.get(&name).is_some_and(|link| link.index == done.index);
+        match done.what {
+            What::Bridge(name) | What::Up(name) | What::Member(name) => same(name),
+            What::Address(LinkAddress { interface, address }) => {
+                same(interface)
+                    && self.addresses.iter().any(|row| row.index == done.index && row.address == address)
+            }
+        }
+    }
+}
+
+impl LinuxLinks {
+    /// A lane that has done nothing yet. `watch` ends with it.
+    pub const fn new(journal: Rc<UndoJournal>, watch: Option<Watch>) -> Self {
+        let plan = LinkPlan { bridge: None, addresses: Vec::new() };
+        Self { journal, done: Vec::new(), plan, _watch: watch }
+    }
+
+    fn make(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError> {
+        if self.done.is_empty() && *plan == LinkPlan::default() {
+            return Ok(Changed::No);
+        }
+        let route = Netlink::open(ROUTE)
+            .map_err(|error| driver_error("reach the kernel", "rtnetlink", &error.into()))?;
+        let snapshot = Snapshot::read(&route)?;
+        let mut changed = self.forget_lost(&snapshot);
+        // Before anything is changed, so that a plan that cannot be leaves everything as it is.
+        self.check(plan, &snapshot)?;
+        let unwanted = |done: &Done| !wanted(&done.what, plan);
+        if self.done.iter().any(unwanted) {
+            changed = Changed::Yes;
+            self.retract(unwanted)?;
+        }
+        let stood = self.done.len();
+        match self.extend(plan, &route, &snapshot) {
+            Ok(Changed::Yes) => Ok(Changed::Yes),
+            Ok(Changed::No) => Ok(changed),
+            Err(error) => {
+                // Only what this plan did; the rest stands as before.
+                let mut failures = Vec::new();
+                for done in self.done.drain(stood..).rev() {
+                    failures.extend(self.journal.undo(done.entry).err());
+                }
+                Err(with_rollback(error, &failures))
+            }
+        }
+    }
+
+    /// Strikes out what went away by itself: an interface that is gone or was made anew took everything with it.
+    fn forget_lost(&mut self, snapshot: &Snapshot) -> Changed {
+        let before = self.done.len();
+        let journal = &self.journal;
+        let mut lost = Vec::new();
+        self.done.retain(|done| {
+            let holds = snapshot.holds(done);
+            if !holds {
+                lost.push(done.entry);
+            }
+            holds
+        });
+        journal.done_all(lost);
+        if self.done.len() == before { Changed::No } else { Changed::Yes }
+    }
+
+    /// Undoes what `which` selects, newest first.
+    fn retract(&mut self, which: impl Fn(&Done) -> bool) -> Result<(), DriverError> {
+        let mut failures = Vec::new();
+        let mut kept = Vec::new();
+        for done in self.done.drain(..).rev() {
+            if which(&done) {
+                match self.journal.undo(done.entry) {
+                    Ok(()) => continue,
+                    Err(error) => failures.push(error),
+                }
+            }
+            kept.push(done);
+        }
+        kept.reverse();
+        self.done = kept;
+        match failures.pop() {
+            Some(last) => Err(with_rollback(last, &failures)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses plans that cannot be made so.
+    fn check(&self, plan: &LinkPlan, snapshot: &Snapshot) -> Result<(), DriverError> {
+        let ours = |what: &What| self.done.iter().any(|done| done.what == *what);
+        if let Some(BridgePlan { name, members }) = &plan.bridge {
+            if snapshot.links.contains_key(name) && !ours(&What::Bridge(*name)) {
+                return Err(DriverError::new(
+                    DriverErrorKind::Busy,
+                    "create the bridge",
+                    name,
+                    "an interface of that name exists and is not ours",
+                )
+                .with_remedy(format!("rename or remove {name}")));
+            }
+            for member in members {
+                if !snapshot.links.contains_key(member) {
+                    return Err(gone("add the interface to the bridge", *member));
+                }
+            }
+        }
+        let bridge = plan.bridge.as_ref().map(|bridge| bridge.name);
+        for wanted in &plan.addresses {
+            let interface = wanted.interface;
+            if bridge != Some(interface) && !snapshot.links.contains_key(&interface) {
+                return Err(gone("give the interface an address", interface));
+            }
+            // An address of ours that is about to move from another interface is no obstacle.
+            let taken = snapshot.addresses.iter().find(|row| {
+                let on = snapshot.name(row.index);
+                let moving = on.is_some_and(|on| {
+                    ours(&What::Address(LinkAddress { interface: on, address: row.address }))
+                });
+                row.address.address() == wanted.address.address()
+                    && !(on == Some(interface) && row.address == wanted.address)
+                    && !moving
+            });
+            if let Some(row) = taken {
+                let holder =
+                    snapshot.name(row.index).map_or_else(|| row.index.to_string(), |n| n.to_string());
+                return Err(DriverError::new(
+                    DriverErrorKind::Busy,
+                    "give the interface an address",
+                    format!("{} on {interface}", wanted.address),
+                    format!("address taken: {holder} has {}", row.address),
+                )
+                .with_remedy(format!("remove {} from {holder}, or let another subnet be chosen", row.address))
+                .with_errno(libc::EADDRINUSE));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the plan wants and does not stand yet. Whatever is done is in `self.done` at once.
+    fn extend(
+        &mut self,
+        plan: &LinkPlan,
+        route: &Netlink,
+        snapshot: &Snapshot,
+    ) -> Result<Changed, DriverError> {
+        let before = self.done.len();
+        let stands = |done: &[Done], what: What| done.iter().any(|done| done.what == what);
+        let mut bridge = None;
+        if let Some(wanted) = &plan.bridge {
+            let created = if stands(&self.done, What::Bridge(wanted.name)) {
+                snapshot.links.get(&wanted.name).cloned()
+            } else {
+                Some(self.create_bridge(wanted, route, snapshot)?)
+            };
+            let created = created.ok_or_else(|| gone("use the bridge", wanted.name))?;
+            // Everything else is known, so one write covers it all.
+            let joining: Vec<&LinkRow> = wanted
+                .members
+                .iter()
+                .filter_map(|member| snapshot.links.get(member))
+                .filter(|member| member.master != created.index)
+                .collect();
+            let undos = joining.iter().map(|member| Undo::BridgeMember {
+                interface: member.name,
+                index: member.index,
+                master: member.master,
+            });
+            let entries = self.journal.record_all(undos)?;
+            let mut joined = Ok(());
+            for (member, entry) in joining.into_iter().zip(&entries) {
+                if joined.is_err() || stands(&self.done, What::Member(member.name)) {
+                    // Never tried, or somebody took it away from the bridge and its record stands.
+                    self.journal.done(*entry);
+                    if joined.is_err() {
+                        continue;
+                    }
+                } else {
+                    let what = What::Member(member.name);
+                    self.done.push(Done { what, index: member.index, entry: *entry });
+                }
+                joined = enslave(route, member.index, created.index).map_err(|refusal| {
+                    driver_error("add the interface to the bridge", member.name, &refusal)
+                });
+            }
+            joined?;
+            bridge = Some(created);
+        }
+        let row = |name: IfName| {
+            bridge.iter().find(|bridge| bridge.name == name).or_else(|| snapshot.links.get(&name))
+        };
+        let members = plan.bridge.iter().flat_map(|bridge| bridge.members.iter().copied());
+        let bridge_name = plan.bridge.iter().map(|bridge| bridge.name);
+        let addressed = plan.addresses.iter().map(|address| address.interface);
+        let mut steps: Vec<(What, &LinkRow, Undo)> = Vec::new();
+        for name in members.chain(bridge_name).chain(addressed) {
+            let Some(link) = row(name) else { return Err(gone("set the interface up", name)) };
+            let planned = steps.iter().any(|(what, ..)| *what == What::Up(name));
+            if !link.up() && !planned {
+                steps.push((What::Up(name), link, Undo::LinkUp { interface: name, index: link.index }));
+            }
+        }
+        for wanted in &plan.addresses {
+            let Some(link) = row(wanted.interface) else {
+                return Err(gone("give the interface an address", wanted.interface));
+            };
+            let there = |row: &AddressRow| row.index == link.index && row.address == wanted.address;
+            if !snapshot.addresses.iter().any(there) {
+                let undo =
+                    Undo::Address { interface: wanted.interface, index: link.index, address: wanted.address };
+                steps.push((What::Address(*wanted), link, undo));
+            }
+        }
+        let entries = self.journal.record_all(steps.iter().map(|(.., undo)| undo.clone()))?;
+        let mut made = Ok(());
+        for ((what, link, _), entry) in steps.iter().zip(&entries) {
+            if made.is_err() || stands(&self.done, *what) {
+                // Never tried, or recorded when it was done first.
+                self.journal.done(*entry);
+                if made.is_err() {
+                    continue;
+                }
+            } else {
+                self.done.push(Done { what: *what, index: link.index, entry: *entry });
+            }
+            made = match what {
+                What::Up(name) => set_up(route, link.index)
+                    .map_err(|refusal| driver_error("set the interface up", name, &refusal)),
+                What::Address(wanted) => add_address(route, link.index, *wanted).map_err(|refusal| {
+                    let target = format!("{} on {}", wanted.address, wanted.interface);
+                    driver_error("give the interface an address", target, &refusal)
+                }),
+                What::Bridge(_) | What::Member(_) => Ok(()),
+            };
+        }
+        made?;
+        Ok(if self.done.len() > before || !steps.is_empty() { Changed::Yes } else { Changed::No })
+    }
+
+    fn create_bridge(
+        &mut self,
+        wanted: &BridgePlan,
+        route: &Netlink,
+        snapshot: &Snapshot,
+    ) -> Result<LinkRow, DriverError> {
+        let failed = |refusal: &Refusal| driver_error("create the bridge", wanted.name, refusal);
+        // A fixed address: devices remember it, and the kernel would change it with every member that comes.
+        let relative = wanted.members.iter().find_map(|member| snapshot.links.get(member)?.address);
+        let address = match relative {
+            Some(address) => address.derived(BRIDGE_RELATIVE),
+            None => random_address().map_err(|error| failed(&error.into()))?,
+        };
+        let entry = self.journal.record(Undo::Link { name: wanted.name, index: 0 })?;
+        let mut body = link_body(0, IFF_UP, IFF_UP);
+        attribute(&mut body, IFLA_IFNAME, &text(wanted.name.as_str()));
+        attribute(&mut body, IFLA_ADDRESS, &address.0);
+        nested(&mut body, IFLA_LINKINFO, |info| attribute(info, 1, b"bridge\0"));
+        if let Err(refusal) = route.request(NEW_LINK, CREATE | EXCL, &body) {
+            self.journal.done(entry);
+            return Err(failed(&refusal));
+        }
+        let row = tables::link(route, wanted.name).map_err(|refusal| failed(&refusal));
+        // Until its index is known it can only be named in the journal.
+        let index = row.as_ref().ok().and_then(|row| row.as_ref().map(|row| row.index)).unwrap_or_default();
+        self.done.push(Done { what: What::Bridge(wanted.name), index, entry });
+        row?.ok_or_else(|| gone("use the bridge", wanted.name))
+    }
+}
+
+impl Links for LinuxLinks {
+    async fn apply(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError> {
+        match self.make(plan) {
+            Ok(changed) => {
+                self.plan = plan.clone();
+                Ok(changed)
+            }
+            Err(error) => {
+                // What the plan before wanted and this one had already taken away.
+                let old = self.plan.clone();
+                let again = self.make(&old).err();
+                Err(with_rollback(error, again.as_slice()))
+            }
+        }
+    }
+}
+
+/// Tells the bridge's address from that of a virtual adapter.
+const BRIDGE_RELATIVE: u8 = 30;
+
+fn wanted(what: &What, plan: &LinkPlan) -> bool {
+    match what {
+        What::Bridge(name) => plan.bridge.as_ref().is_some_and(|bridge| bridge.name == *name),
+        What::Member(name) => plan.bridge.as_ref().is_some_and(|bridge| bridge.members.contains(name)),
+        What::Up(name) => {
+            plan.addresses.iter().any(|address| address.interface == *name)
+                || plan
+                    .bridge
+                    .as_ref()
+                    .is_some_and(|bridge| bridge.name == *name || bridge.members.contains(name))
+        }
+        What::Address(address) => plan.addresses.contains(address),
+    }
+}
+
+fn enslave(route: &Netlink, index: u32, master: u32) -> Result<(), Refusal> {
+    let mut body = link_body(index, 0, 0);
+    attribute(&mut body, IFLA_MASTER, &master.to_ne_bytes());
+    route.request(SET_LINK, 0, &body)
+}
+
+fn set_up(route: &Netlink, index: u32) -> Result<(), Refusal> {
+    route.request(SET_LINK, 0, &link_body(index, IFF_UP, IFF_UP))
+}
+
+/// Once the kernel has acknowledged it, an IPv4 address is usable: there is no duplicate detection to wait for.
+fn add_address(route: &Netlink, index: u32, wanted: LinkAddress) -> Result<(), Refusal> {
+    let address = wanted.address;
+    let mut body = vec![AF_INET, address.prefix(), 0, 0];
+    body.extend_from_slice(&index.to_ne_bytes());
+    attribute(&mut body, 2, &address.address().octets());
+    attribute(&mut body, 1, &address.address().octets());
+    // Links of two addresses have no broadcast address (RFC 3021).
+    if address.prefix() < 31 {
+        attribute(&mut body, 4, &address.broadcast().octets());
+    }
+    route.request(NEW_ADDRESS, CREATE | EXCL, &body)
+}
+
+/// `struct ifinfomsg`.
+fn link_body(index: u32, flags: u32, change: u32) -> Vec<u8> {
+    let mut body = vec![0; 4];
+    body.extend_from_slice(&index.to_ne_bytes());
+    body.extend_from_slice(&flags.to_ne_bytes());
+    body.extend_from_slice(&change.to_ne_bytes());
+    body
+}
+
+fn random_address() -> std::io::Result<MacAddr> {
+    use std::io::Read;
+    let mut bytes = [0; 6];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(MacAddr(bytes).derived(BRIDGE_RELATIVE))
+}
+
+fn gone(op: &str, name: IfName) -> DriverError {
+    DriverError::new(DriverErrorKind::Gone, op, name, "there is no such interface").with_errno(libc::ENODEV)
+}
+
+/// The error with what could not be put back.
+fn with_rollback(mut error: DriverError, failures: &[DriverError]) -> DriverError {
+    for failure in failures {
+        error.cause = format!("{}; putting it back failed too: {failure}", error.cause);
+    }
+    error
+}

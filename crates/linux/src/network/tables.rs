@@ -1,0 +1,312 @@
+//! The kernel's link, address and route tables, read by netlink.
+//!
+//! Attributes are picked by number and the rest is passed over, so that a newer kernel cannot make an
+//! interface disappear by describing it with something unknown.
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use hn_types::{IfName, MacAddr, Subnet4};
+
+use crate::netlink::{DUMP, GENERIC, Netlink, Refusal, attribute, attributes, read_text, read_u16, read_u32};
+
+const GET_LINK: u16 = 18;
+const NEW_LINK: u16 = 16;
+const GET_ADDRESS: u16 = 22;
+const NEW_ADDRESS: u16 = 20;
+const GET_ROUTE: u16 = 26;
+const NEW_ROUTE: u16 = 24;
+const AF_INET: u8 = 2;
+
+/// `IFF_*` (`linux/if.h`).
+pub(crate) const IFF_UP: u32 = 0x1;
+pub(crate) const IFF_LOOPBACK: u32 = 0x8;
+/// The main routing table.
+pub(crate) const MAIN_TABLE: u32 = 254;
+/// `RTN_UNICAST`, `RTN_LOCAL`.
+pub(crate) const UNICAST: u8 = 1;
+pub(crate) const LOCAL: u8 = 2;
+
+/// One interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LinkRow {
+    pub(crate) index: u32,
+    pub(crate) name: IfName,
+    /// `ARPHRD_*`.
+    pub(crate) hardware: u16,
+    pub(crate) flags: u32,
+    pub(crate) address: Option<MacAddr>,
+    pub(crate) mtu: u32,
+    pub(crate) carrier: bool,
+    /// Index of the bridge or bond, 0 for none.
+    pub(crate) master: u32,
+    /// `IFLA_INFO_KIND`, empty for hardware.
+    pub(crate) kind: String,
+}
+
+impl LinkRow {
+    pub(crate) const fn up(&self) -> bool {
+        self.flags & IFF_UP != 0
+    }
+}
+
+/// One IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AddressRow {
+    pub(crate) index: u32,
+    pub(crate) address: Subnet4,
+    /// The other end of a point-to-point link.
+    pub(crate) peer: Option<Ipv4Addr>,
+}
+
+/// One IPv4 route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RouteRow {
+    pub(crate) destination: Subnet4,
+    pub(crate) table: u32,
+    /// `RTN_*`.
+    pub(crate) kind: u8,
+    /// Index of the interface, 0 for none.
+    pub(crate) interface: u32,
+    pub(crate) metric: u32,
+    /// The next hop is dead.
+    pub(crate) dead: bool,
+}
+
+/// Every interface of the network namespace.
+pub(crate) fn links(route: &Netlink) -> Result<Vec<LinkRow>, Refusal> {
+    let mut rows = Vec::new();
+    // The statistics of the interfaces are most of the answer; they are not asked for (RTEXT_FILTER_SKIP_STATS).
+    let mut body = vec![0; 16];
+    attribute(&mut body, 29, &(1_u32 << 3).to_ne_bytes());
+    dump(route, GET_LINK, NEW_LINK, &body, |message| rows.extend(parse_link(message)))?;
+    Ok(rows)
+}
+
+/// The interface with this name.
+pub(crate) fn link(route: &Netlink, name: IfName) -> Result<Option<LinkRow>, Refusal> {
+    let mut body = vec![0; 16];
+    attribute(&mut body, 3, &crate::netlink::text(name.as_str()));
+    let mut row = None;
+    let answer = route.ask(GET_LINK, 0, &body, |_, message| row = parse_link(message));
+    match answer {
+        Err(refusal) if refusal.errno == libc::ENODEV => Ok(None),
+        other => other.map(|()| row),
+    }
+}
+
+/// Every IPv4 address of the network namespace.
+pub(crate) fn addresses(route: &Netlink) -> Result<Vec<AddressRow>, Refusal> {
+    let mut rows = Vec::new();
+    dump(route, GET_ADDRESS, NEW_ADDRESS, &[AF_INET, 0, 0, 0, 0, 0, 0, 0], |message| {
+        rows.extend(parse_address(message));
+    })?;
+    Ok(rows)
+}
+
+/// Every IPv4 route of every table.
+pub(crate) fn routes(route: &Netlink) -> Result<Vec<RouteRow>, Refusal> {
+    let mut rows = Vec::new();
+    let body = [AF_INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    dump(route, GET_ROUTE, NEW_ROUTE, &body, |message| rows.extend(parse_route(message)))?;
+    Ok(rows)
+}
+
+/// Indexes of the Wi-Fi interfaces. Asked of nl80211 and not of `/sys`, which shows the namespace it was
+/// mounted in.
+pub(crate) fn wireless() -> Result<BTreeSet<u32>, Refusal> {
+    const GET_INTERFACE: u8 = 5;
+    const INTERFACE_INDEX: u16 = 3;
+    let generic = Netlink::open(GENERIC)?;
+    let Some(family) = nl80211(&generic)? else { return Ok(BTreeSet::new()) };
+    let mut indexes = BTreeSet::new();
+    generic.ask(family, DUMP, &[GET_INTERFACE, 0, 0, 0], |_, message| {
+        let found = attributes(message.get(4..).unwrap_or_default())
+            .find(|(kind, _)| *kind == INTERFACE_INDEX)
+            .and_then(|(_, value)| read_u32(value, 0));
+        indexes.extend(found);
+    })?;
+    Ok(indexes)
+}
+
+/// The number of the nl80211 family; `None` when the kernel has no Wi-Fi.
+pub(crate) fn nl80211(generic: &Netlink) -> Result<Option<u16>, Refusal> {
+    const CONTROL: u16 = 16;
+    const GET_FAMILY: u8 = 3;
+    const FAMILY_ID: u16 = 1;
+    const FAMILY_NAME: u16 = 2;
+    let mut body = vec![GET_FAMILY, 1, 0, 0];
+    attribute(&mut body, FAMILY_NAME, b"nl80211\0");
+    let mut family = None;
+    let answer = generic.ask(CONTROL, 0, &body, |_, message| {
+        family = attributes(message.get(4..).unwrap_or_default())
+            .find(|(kind, _)| *kind == FAMILY_ID)
+            .and_then(|(_, value)| read_u16(value, 0));
+    });
+    match answer {
+        Err(refusal) if refusal.errno == libc::ENOENT => Ok(None),
+        other => other.map(|()| family),
+    }
+}
+
+fn dump(
+    route: &Netlink,
+    request: u16,
+    answer: u16,
+    body: &[u8],
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), Refusal> {
+    route.ask(request, DUMP, body, |kind, message| {
+        if kind == answer {
+            each(message);
+        }
+    })
+}
+
+/// `struct ifinfomsg` and `IFLA_*`.
+pub(crate) fn parse_link(message: &[u8]) -> Option<LinkRow> {
+    let mut name = None;
+    let mut row = LinkRow {
+        index: read_u32(message, 4)?,
+        name: "none".parse().ok()?,
+        hardware: read_u16(message, 2)?,
+        flags: read_u32(message, 8)?,
+        address: None,
+        mtu: 0,
+        carrier: false,
+        master: 0,
+        kind: String::new(),
+    };
+    for (kind, value) in attributes(message.get(16..)?) {
+        match kind {
+            1 => row.address = value.try_into().ok().map(MacAddr).filter(|address| *address != MacAddr::ZERO),
+            3 => name = read_text(value)?.parse().ok(),
+            4 => row.mtu = read_u32(value, 0)?,
+            10 => row.master = read_u32(value, 0)?,
+            18 => {
+                let found = attributes(value).find(|(kind, _)| *kind == 1);
+                row.kind = found.and_then(|(_, value)| read_text(value)).unwrap_or_default().to_owned();
+            }
+            33 => row.carrier = value.first() == Some(&1),
+            _ => {}
+        }
+    }
+    row.name = name?;
+    Some(row)
+}
+
+/// `struct ifaddrmsg` and `IFA_*`.
+pub(crate) fn parse_address(message: &[u8]) -> Option<AddressRow> {
+    if message.first() != Some(&AF_INET) {
+        return None;
+    }
+    let prefix = *message.get(1)?;
+    let (mut local, mut other) = (None, None);
+    for (kind, value) in attributes(message.get(8..)?) {
+        match kind {
+            1 => other = ipv4(value),
+            2 => local = ipv4(value),
+            _ => {}
+        }
+    }
+    let own = local.or(other)?;
+    Some(AddressRow {
+        index: read_u32(message, 4)?,
+        address: Subnet4::new(own, prefix)?,
+        peer: other.filter(|other| *other != own),
+    })
+}
+
+/// `struct rtmsg` and `RTA_*`.
+pub(crate) fn parse_route(message: &[u8]) -> Option<RouteRow> {
+    const DEAD: u32 = 1;
+    if message.first() != Some(&AF_INET) {
+        return None;
+    }
+    let prefix = *message.get(1)?;
+    let mut destination = Ipv4Addr::UNSPECIFIED;
+    let mut row = RouteRow {
+        destination: Subnet4::new(destination, prefix)?,
+        table: u32::from(*message.get(4)?),
+        kind: *message.get(7)?,
+        interface: 0,
+        metric: 0,
+        dead: read_u32(message, 8)? & DEAD != 0,
+    };
+    for (kind, value) in attributes(message.get(12..)?) {
+        match kind {
+            1 => destination = ipv4(value)?,
+            4 => row.interface = read_u32(value, 0)?,
+            6 => row.metric = read_u32(value, 0)?,
+            // The first next hop of several (`struct rtnexthop`) stands for all.
+            9 if row.interface == 0 => row.interface = read_u32(value, 4)?,
+            15 => row.table = read_u32(value, 0)?,
+            _ => {}
+        }
+    }
+    row.destination = Subnet4::new(destination, prefix)?;
+    Some(row)
+}
+
+fn ipv4(value: &[u8]) -> Option<Ipv4Addr> {
+    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::netlink::nested;
+
+    #[test]
+    fn a_bridge_member_is_read() {
+        let mut message = vec![0, 0, 1, 0];
+        message.extend_from_slice(&7_u32.to_ne_bytes());
+        message.extend_from_slice(&0x1003_u32.to_ne_bytes());
+        message.extend_from_slice(&[0; 4]);
+        attribute(&mut message, 3, b"eth0\0");
+        attribute(&mut message, 1, &[2, 0, 0, 0, 0, 9]);
+        attribute(&mut message, 4, &1500_u32.to_ne_bytes());
+        attribute(&mut message, 10, &3_u32.to_ne_bytes());
+        attribute(&mut message, 33, &[1]);
+        nested(&mut message, 18, |inner| attribute(inner, 1, b"veth\0"));
+        let row = parse_link(&message).expect("parses");
+        assert_eq!((row.index, row.name.as_str(), row.hardware), (7, "eth0", 1));
+        assert_eq!((row.mtu, row.master, row.carrier, row.kind.as_str()), (1500, 3, true, "veth"));
+        assert!(row.up());
+        assert_eq!(row.address, Some(MacAddr([2, 0, 0, 0, 0, 9])));
+    }
+
+    #[test]
+    fn the_own_end_of_a_point_to_point_link_is_the_address() {
+        let mut message = vec![AF_INET, 32, 0, 0];
+        message.extend_from_slice(&9_u32.to_ne_bytes());
+        attribute(&mut message, 1, &[10, 0, 0, 2]);
+        attribute(&mut message, 2, &[10, 0, 0, 1]);
+        let row = parse_address(&message).expect("parses");
+        assert_eq!(row.address.to_string(), "10.0.0.1/32");
+        assert_eq!(row.peer, Some(Ipv4Addr::new(10, 0, 0, 2)));
+    }
+
+    #[test]
+    fn a_route_of_a_table_beyond_255_is_read() {
+        let mut message = vec![AF_INET, 16, 0, 0, 252, 0, 0, UNICAST, 0, 0, 0, 0];
+        attribute(&mut message, 1, &[172, 16, 0, 0]);
+        attribute(&mut message, 15, &51820_u32.to_ne_bytes());
+        attribute(&mut message, 4, &5_u32.to_ne_bytes());
+        let row = parse_route(&message).expect("parses");
+        assert_eq!(
+            (row.destination.to_string().as_str(), row.table, row.interface),
+            ("172.16.0.0/16", 51820, 5)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_breaks_a_parser(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse_link(&bytes);
+            let _ = parse_address(&bytes);
+            let _ = parse_route(&bytes);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The sockets that are made here, with privilege, and used by the worker, without.
+//!
+//! * The **packet socket** is bound to one interface and filtered in the kernel to DHCP requests and ARP, so
+//!   that neither other traffic nor other interfaces reach the worker.
+//! * The **guard** holds UDP port 67 of the interface and never reads: without it the kernel would answer every
+//!   DHCP request with "port unreachable", and its `EADDRINUSE` tells that another DHCP server is at work.
+//! * The **DNS sockets** are bound to port 53 of the private address on the private interface, and nowhere else.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use hn_types::{DriverError, DriverErrorKind, IfName};
+use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with,
+    sockopt::{
+        set_ip_freebind, set_socket_recv_buffer_size_force, set_socket_reuseaddr, set_socket_send_buffer_size,
+    },
+};
+
+use crate::{
+    netlink::errno_text,
+    ports::{Transport, holders},
+    sys::{Instruction, attach_filter, bind_packet, set_flag},
+    undo::errno_kind,
+};
+
+/// Room for the requests of a whole class room that comes back at once, in bytes.
+const PACKET_BUFFER: usize = 4 << 20;
+/// Room for DNS questions and answers, in bytes.
+const DNS_BUFFER: usize = 2 << 20;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+const DHCP_SERVER: u16 = 67;
+const DNS: u16 = 53;
+
+// Classic BPF, `linux/bpf_common.h`.
+const LOAD_HALF: u16 = 0x28;
+const LOAD_BYTE: u16 = 0x30;
+const LOAD_HALF_INDEXED: u16 = 0x48;
+const LOAD_HEADER_LENGTH: u16 = 0xb1;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_SET: u16 = 0x45;
+const RETURN: u16 = 0x06;
+/// Everything of the packet.
+const ALL: u32 = 0x4_0000;
+
+/// ARP, and unfragmented UDP over IPv4 to port 67.
+const DHCP_OR_ARP: [Instruction; 12] = [
+    (LOAD_HALF, 0, 0, 12),
+    (JUMP_EQUAL, 8, 0, 0x0806),
+    (JUMP_EQUAL, 0, 8, 0x0800),
+    (LOAD_BYTE, 0, 0, 23),
+    (JUMP_EQUAL, 0, 6, 17),
+    (LOAD_HALF, 0, 0, 20),
+    // More fragments, or not the first.
+    (JUMP_SET, 4, 0, 0x3fff),
+    (LOAD_HEADER_LENGTH, 0, 0, 14),
+    (LOAD_HALF_INDEXED, 0, 0, 16),
+    (JUMP_EQUAL, 0, 1, DHCP_SERVER as u32),
+    (RETURN, 0, 0, ALL),
+    (RETURN, 0, 0, 0),
+];
+
+const NOTHING: [Instruction; 1] = [(RETURN, 0, 0, 0)];
+
+/// The packet socket on the interface with this index.
+///
+/// # Errors
+///
+/// What the system answered; `Denied` without `CAP_NET_RAW`.
+pub(crate) fn packet_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
+    let make = || {
+        // Without a protocol it receives nothing until it is filtered and bound.
+        let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, nonblocking(), None)?;
+        attach_filter(socket.as_fd(), &DHCP_OR_ARP)?;
+        set_flag(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
+        // A forced size needs CAP_NET_ADMIN; the default is merely small.
+        let _ = set_socket_recv_buffer_size_force(&socket, PACKET_BUFFER);
+        bind_packet(socket.as_fd(), index)?;
+        Ok(socket)
+    };
+    make().map_err(|error| failure("open the packet socket", interface, &error))
+}
+
+/// Why a port cannot be had.
+#[derive(Debug)]
+pub(crate) enum PortError {
+    /// Somebody has it: a sentence that names who, if that can be told.
+    Taken(String),
+    /// Anything else.
+    Failed(DriverError),
+}
+
+impl PortError {
+    /// The sentence for a person.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Taken(cause) => cause.clone(),
+            Self::Failed(error) => error.to_string(),
+        }
+    }
+}
+
+/// The guard of UDP port 67.
+pub(crate) fn dhcp_guard(interface: IfName) -> Result<OwnedFd, PortError> {
+    let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, DHCP_SERVER);
+    let make = || {
+        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
+        attach_filter(socket.as_fd(), &NOTHING)?;
+        bind_to_device(&socket, interface)?;
+        bind(&socket, &address)?;
+        Ok(socket)
+    };
+    make().map_err(|error| port_error(Transport::Udp, address, interface, &error))
+}
+
+/// The UDP socket and the TCP listener of the name server.
+pub(crate) fn dns_sockets(interface: IfName, address: Ipv4Addr) -> Result<[OwnedFd; 2], PortError> {
+    let address = SocketAddrV4::new(address, DNS);
+    let udp = || {
+        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
+        set_ip_freebind(&socket, true)?;
+        bind_to_device(&socket, interface)?;
+        let _ = set_socket_recv_buffer_size_force(&socket, DNS_BUFFER);
+        let _ = set_socket_send_buffer_size(&socket, DNS_BUFFER);
+        bind(&socket, &address)?;
+        Ok(socket)
+    };
+    let tcp = || {
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, nonblocking(), Some(ipproto::TCP))?;
+        set_ip_freebind(&socket, true)?;
+        bind_to_device(&socket, interface)?;
+        // Connections of an earlier listener that linger are no obstacle; another listener still is.
+        set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &address)?;
+        listen(&socket, BACKLOG)?;
+        Ok(socket)
+    };
+    let udp = udp().map_err(|error| port_error(Transport::Udp, address, interface, &error))?;
+    let tcp = tcp().map_err(|error| port_error(Transport::Tcp, address, interface, &error))?;
+    Ok([udp, tcp])
+}
+
+fn nonblocking() -> SocketFlags {
+    SocketFlags::CLOEXEC | SocketFlags::NONBLOCK
+}
+
+fn bind_to_device(socket: &OwnedFd, interface: IfName) -> io::Result<()> {
+    Ok(setsockopt(socket, sockopt::BindToDevice, &interface.as_str().into())?)
+}
+
+fn port_error(
+    transport: Transport,
+    address: SocketAddrV4,
+    interface: IfName,
+    error: &io::Error,
+) -> PortError {
+    if error.raw_os_error() != Some(libc::EADDRINUSE) {
+        return PortError::Failed(failure("bind the port", format!("{address} on {interface}"), error));
+    }
+    let name = match transport {
+        Transport::Udp => "UDP",
+        Transport::Tcp => "TCP",
+    };
+    let holder = holders(transport, SocketAddr::V4(address));
+    let holder = if holder.is_empty() { "another program" } else { holder.as_str() };
+    PortError::Taken(format!("{name} port {} is held by {holder}", address.port()))
+}
+
+fn failure(op: &str, target: impl std::fmt::Display, error: &io::Error) -> DriverError {
+    match error.raw_os_error() {
+        Some(errno) => DriverError::new(errno_kind(errno), op, target, errno_text(errno)).with_errno(errno),
+        None => DriverError::new(DriverErrorKind::Io, op, target, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The part of classic BPF that the filter uses, as the kernel runs it: a load beyond the end drops.
+    fn accepts(frame: &[u8]) -> bool {
+        let half = |at: usize| Some(u32::from(*frame.get(at)?) << 8 | u32::from(*frame.get(at + 1)?));
+        let (mut a, mut x, mut at) = (0_u32, 0_u32, 0_usize);
+        while let Some(&(code, jt, jf, k)) = DHCP_OR_ARP.get(at) {
+            at += 1;
+            let loaded = match code {
+                LOAD_HALF => half(k as usize),
+                LOAD_HALF_INDEXED => half((k + x) as usize),
+                LOAD_BYTE => frame.get(k as usize).copied().map(u32::from),
+                _ => Some(a),
+            };
+            let Some(loaded) = loaded else { return false };
+            a = loaded;
+            match code {
+                LOAD_HEADER_LENGTH => {
+                    let Some(byte) = frame.get(k as usize) else { return false };
+                    x = 4 * u32::from(byte & 0xf);
+                }
+                JUMP_EQUAL => at += usize::from(if a == k { jt } else { jf }),
+                JUMP_SET => at += usize::from(if a & k != 0 { jt } else { jf }),
+                RETURN => return k != 0,
+                _ => {}
+            }
+        }
+        unreachable!("the filter ends with a return")
+    }
+
+    fn udp(options: usize, fragment: u16, protocol: u8, port: u16) -> Vec<u8> {
+        let mut frame = vec![0xff; 12];
+        frame.extend([0x08, 0x00, 0x45 + options as u8, 0, 0, 0, 0, 0]);
+        frame.extend(fragment.to_be_bytes());
+        frame.extend([64, protocol, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255]);
+        frame.extend(vec![0; options * 4]);
+        frame.extend(68_u16.to_be_bytes());
+        frame.extend(port.to_be_bytes());
+        frame.extend([0; 240]);
+        frame
+    }
+
+    #[test]
+    fn the_filter_passes_dhcp_requests_and_arp_and_nothing_else() {
+        assert!(accepts(&udp(0, 0, 17, 67)));
+        assert!(accepts(&udp(3, 0x4000, 17, 67)), "IP options, do not fragment");
+        assert!(!accepts(&udp(0, 0, 17, 68)));
+        assert!(!accepts(&udp(0, 0, 6, 67)), "TCP");
+        assert!(!accepts(&udp(0, 0x2000, 17, 67)), "the first fragment");
+        assert!(!accepts(&udp(0, 0x0001, 17, 67)), "a later fragment");
+        let mut arp = vec![0xff; 12];
+        arp.extend([0x08, 0x06, 0, 1]);
+        assert!(accepts(&arp));
+        let mut ipv6 = udp(0, 0, 17, 67);
+        ipv6.splice(12..14, [0x86, 0xdd]);
+        assert!(!accepts(&ipv6));
+        assert!(!accepts(&[]));
+    }
+
+    proptest! {
+        #[test]
+        fn the_filter_always_ends(frame in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = accepts(&frame);
+        }
+    }
+}
