@@ -139,6 +139,7 @@ impl HostName {
     /// The first 63 bytes of `raw`, without trailing NULs and dots.
     pub fn new(raw: &[u8]) -> Self {
         let mut name = Self::EMPTY;
+        let raw = raw.get(..NAME_MAX).unwrap_or(raw);
         let end = raw.iter().rposition(|&b| b != 0 && b != b'.').map_or(0, |last| last + 1);
         for (to, from) in name.bytes.iter_mut().zip(raw.iter().take(end)) {
             *to = *from;

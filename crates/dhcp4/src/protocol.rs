@@ -196,8 +196,10 @@ impl Server {
     fn take(&mut self, slot: u32, request: &Request, client: &Identity) {
         let waiting = self.probes.cancel(slot);
         self.recycle_frame(waiting);
+        // A client that holds both (a crash can leave two records) keeps the other one until it runs out.
         if let Some(other) = self.table.find(client)
             && other != slot
+            && !self.table.holds(slot, client)
         {
             self.let_go(other);
         }
@@ -287,7 +289,7 @@ impl Server {
 
     /// Whether `client` can have exactly `slot`.
     fn claim(&self, slot: u32, client: &Identity) -> Choice {
-        if !self.fits(slot, client) {
+        if !self.fits(slot, client) || self.is_leased_elsewhere(slot, client) {
             return Choice::Nothing;
         }
         match self.table.state(slot) {
@@ -305,7 +307,7 @@ impl Server {
             return self.refuse(request, "wrong network");
         }
         match self.table.slot(address) {
-            Some(slot) if self.fits(slot, client) => {
+            Some(slot) if self.fits(slot, client) && !self.is_leased_elsewhere(slot, client) => {
                 let own = self.table.holds(slot, client) && self.table.state(slot) != State::Declined;
                 let reserved = self.reserved_slot(client) == Some(slot);
                 if own || reserved || self.is_untaken(slot) {
@@ -316,6 +318,16 @@ impl Server {
             }
             Some(_) | None => self.refuse(request, "address not available"),
         }
+    }
+
+    /// Whether `client` has a lease of another address than `slot`. It may ask for that one only.
+    fn is_leased_elsewhere(&self, slot: u32, client: &Identity) -> bool {
+        self.table.find(client).is_some_and(|other| {
+            other != slot
+                && self.table.state(other) == State::Bound
+                && self.fits(other, client)
+                && !self.table.holds(slot, client)
+        })
     }
 
     /// Leases `slot` to `client`: the record goes out at once, the acknowledgement when it is on disk.
