@@ -1,117 +1,480 @@
-//! The composition of the machines.
+//! The composition: inputs go to the machines, then everything is brought to rest.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    string::String,
+    vec,
+    vec::Vec,
+};
 
 use hn_types::{
-    DriverError, Monotonic, Now, Reason, StoredSettings,
-    observed::PlatformEvent,
-    settings::Policy,
-    view::{HostedNetworkView, HostedState, SetBy, SharingView, Snapshot},
+    DriverError, DriverErrorKind, ErrorCode, Failure, IfName, Key, Monotonic, Now, Reason, Step,
+    StoredSettings, Subnet4,
+    network::NetworkView,
+    observed::{ApEvent, PlatformEvent, ServiceEvent, ServiceTrouble},
+    radio::{RadioView, channel_of},
+    settings::{Policy, SharingPair},
+    view::{Event, SharingMode, SharingPhase, SharingView},
 };
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 
 use crate::{
     command::{Actor, Command, RequestId, SessionId},
     config::Config,
+    devices::Devices,
     effect::{EffectDone, EffectId, Output},
-    view::ConnectionView,
+    hosted::{Blocker, Hosted, Phase},
+    job::{Claim, Job, UpRecord},
+    keys,
+    lanes::{Finished, Lanes},
+    plan::{self, Intent, Surroundings, SystemPlan},
+    radio::{self, Refusal, radio_plan},
+    sessions::Sessions,
+    subnet::Subnets,
 };
 
-/// The core.
+/// Sharing as callers may rely on it: what the last finished transaction left.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) mode: SharingMode,
+    pub(crate) pair: Option<SharingPair>,
+    /// A transaction is changing it.
+    pub(crate) pending: Option<SharingPhase>,
+}
+
+/// A command that waits for the one before it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) request: RequestId,
+    pub(crate) actor: Actor,
+    pub(crate) command: Command,
+}
+
+/// All machines of hostednet behind one face.
+///
+/// After every `handle_*`, drain [`Core::poll_output`]; then wait for the next input or for
+/// [`Core::poll_timeout`].
 #[derive(Debug)]
 pub struct Core {
-    config: Config,
-    stored: StoredSettings,
-    seed: [u8; 32],
-    outputs: VecDeque<Output>,
+    pub(crate) config: Config,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) policy: Policy,
+    pub(crate) radio: Option<RadioView>,
+    pub(crate) network: NetworkView,
+    pub(crate) settings: StoredSettings,
+    /// On its way to the disk.
+    pub(crate) staged: Option<StoredSettings>,
+    /// A secondary key for one run of the network.
+    pub(crate) temporary: Option<Key>,
+    pub(crate) hosted: Hosted,
+    pub(crate) sessions: Sessions,
+    pub(crate) ups: BTreeMap<SessionId, UpRecord>,
+    /// What sessions that are gone did with `up`.
+    pub(crate) abandoned: VecDeque<UpRecord>,
+    pub(crate) intent: Intent,
+    pub(crate) shared: Shared,
+    pub(crate) subnets: Subnets,
+    pub(crate) devices: Devices,
+    pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// Why DNS does not answer, when it does not.
+    pub(crate) dns_down: Option<String>,
+    /// The WLAN part may be used.
+    pub(crate) wlan: bool,
+    /// The SharedAccess part may be used.
+    pub(crate) shared_access: bool,
+    /// Somebody asked for the end; these wait for it.
+    pub(crate) closing: Option<Vec<RequestId>>,
+    pub(crate) closed: bool,
+    pub(crate) lanes: Lanes,
+    pub(crate) job: Option<Job>,
+    pub(crate) queue: VecDeque<Waiting>,
+    pub(crate) out: VecDeque<Output>,
+    switches: Option<(bool, bool)>,
+    published: SharingView,
+    segment: Option<(IfName, Subnet4)>,
+    poll_at: Option<Monotonic>,
 }
 
 impl Core {
-    /// A core that has applied nothing yet and assumes that nothing of ours is on the system.
+    /// A core that assumes that nothing of ours is on the system and that `stored` is what is on disk.
+    /// `seed` feeds names and keys: 32 bytes from the system's generator.
     pub fn new(config: Config, stored: StoredSettings, seed: [u8; 32], now: Now) -> Self {
-        let _ = now;
-        Self { config, stored, seed, outputs: VecDeque::new() }
+        let lanes = Lanes::new(stored.clone(), config.deadlines);
+        let mut core = Self {
+            config,
+            rng: ChaCha20Rng::from_seed(seed),
+            policy: Policy::default(),
+            radio: None,
+            network: NetworkView::default(),
+            settings: stored,
+            staged: None,
+            temporary: None,
+            hosted: Hosted::new(),
+            sessions: Sessions::default(),
+            ups: BTreeMap::new(),
+            abandoned: VecDeque::new(),
+            intent: Intent::default(),
+            shared: Shared::default(),
+            subnets: Subnets::default(),
+            devices: Devices::default(),
+            troubles: BTreeMap::new(),
+            dns_down: None,
+            wlan: true,
+            shared_access: true,
+            closing: None,
+            closed: false,
+            lanes,
+            job: None,
+            queue: VecDeque::new(),
+            out: VecDeque::new(),
+            switches: None,
+            published: SharingView::default(),
+            segment: None,
+            poll_at: None,
+        };
+        core.settle(now);
+        core
     }
 
-    /// A client connected.
+    /// A client connected. Beyond [`crate::Limits::sessions`] its commands are refused.
     pub fn handle_session_opened(&mut self, session: SessionId, now: Now) {
-        let _ = (session, now, &self.config, &self.stored, &self.seed);
+        self.sessions.open(session, self.config.limits.sessions);
+        self.settle(now);
     }
 
-    /// A client is gone: its references, its waiting commands and its `up` go with it.
+    /// A client is gone, whatever the cause: its references, its waiting commands and its `up` go with it.
     pub fn handle_session_closed(&mut self, session: SessionId, now: Now) {
-        let _ = (session, now);
+        self.sessions.close(session);
+        self.queue.retain(|waiting| waiting.actor.session != session);
+        if let Some(job) = &mut self.job {
+            for caller in job.callers.iter_mut().filter(|caller| caller.session == session) {
+                caller.request = None;
+            }
+            // A forced start is not tied to any session.
+            job.callers.retain(|caller| caller.request.is_some() || caller.claim == Claim::Forced);
+        }
+        if let Some(record) = self.ups.remove(&session) {
+            self.abandoned.push_back(record);
+        }
+        self.settle(now);
     }
 
-    /// A client asks.
+    /// A client asks. Answered by exactly one [`Output::Reply`] unless its session closes first.
     pub fn handle_command(&mut self, request: RequestId, actor: Actor, command: Command, now: Now) {
-        let _ = (request, actor, command, now);
+        self.accept(request, actor, command);
+        self.settle(now);
     }
 
     /// The platform reports.
     pub fn handle_platform_event(&mut self, event: PlatformEvent, now: Now) {
-        let _ = (event, now);
+        match event {
+            PlatformEvent::Radio(view) => self.radio_changed(view),
+            PlatformEvent::Network(view) => self.network = view,
+            PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
+            PlatformEvent::Service(event) => self.service_event(event),
+        }
+        self.settle(now);
     }
 
-    /// An effect was carried out or failed. An empty list of errors counts as a failure without a cause.
+    /// An effect was carried out or failed; the errors say why, most telling first.
+    ///
+    /// An answer after the deadline does not count, but makes the core apply again what should hold.
     pub fn handle_effect_done(
         &mut self,
         id: EffectId,
         outcome: Result<EffectDone, Vec<DriverError>>,
         now: Now,
     ) {
-        let _ = (id, outcome, now);
+        if let Some(finished) = self.lanes.finish(id, outcome, now.mono) {
+            self.effect_finished(finished);
+        }
+        self.settle(now);
     }
 
-    /// The administrator decided anew.
+    /// The administrator decided anew. Beats what users say.
     pub fn handle_policy(&mut self, policy: Policy, now: Now) {
-        let _ = (policy, now);
+        self.policy = policy;
+        self.settle(now);
     }
 
     /// The time of [`Core::poll_timeout`] has come. Harmless when it has not.
     pub fn handle_timeout(&mut self, now: Now) {
-        let _ = now;
+        for finished in self.lanes.expire(now.mono) {
+            self.effect_finished(finished);
+        }
+        if self.poll_at.is_some_and(|at| at <= now.mono) {
+            self.poll_at = Some(now.mono + self.config.station_poll);
+            self.lanes.poll_stations(now.mono, &mut self.out);
+        }
+        self.settle(now);
     }
 
     /// The next output.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.out.pop_front()
     }
 
-    /// When [`Core::handle_timeout`] is wanted and what for.
+    /// When [`Core::handle_timeout`] is wanted and what for. `None` while idle: no clock runs then.
     pub fn poll_timeout(&self) -> Option<(Monotonic, &'static str)> {
-        None
+        let poll = self.poll_at.map(|at| (at, "station poll"));
+        [self.lanes.wake(), poll].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Everything `status` prints.
-    pub fn snapshot(&self, now: Now) -> Snapshot {
-        let _ = now;
-        Snapshot {
-            version: env!("CARGO_PKG_VERSION").into(),
-            hosted_network: HostedNetworkView {
-                state: HostedState::Unavailable,
-                reason: Reason::InterfaceUnavailable,
-                detail: "the adapters are not known yet".into(),
-                enabled: true,
-                set_by: SetBy::User,
-                ssid: None,
-                interface: None,
-                device_guid: None,
-                bssid: None,
-                channel: None,
-                frequency_mhz: None,
-                phy: None,
-                max_peers: 100,
-                references: 0,
-                forced: false,
-                peers: Vec::new(),
-            },
-            sharing: SharingView::default(),
-            devices: Vec::new(),
+    /// What should hold on the system at this moment. For tests and the log: the executor needs only
+    /// the effects.
+    pub fn goal(&self) -> SystemPlan {
+        let host_name =
+            if self.network.host_name.is_empty() { &self.config.host_name } else { &self.network.host_name };
+        let around = Surroundings {
+            network: &self.network,
+            keys: keys::key_set(&self.settings, self.temporary.as_ref(), &self.hosted),
+            reservations: &self.settings.reservations,
+            subnets: self.subnets,
+            domain: &self.config.domain,
+            lease_time: self.config.lease_time,
+            host_name,
+        };
+        plan::goal(&self.intent, &around)
+    }
+
+    /// Brings everything to rest: availability, effects, transactions, waiting commands.
+    fn settle(&mut self, now: Now) {
+        loop {
+            self.refresh();
+            let goal = self.goal();
+            let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
+            if segment != self.segment {
+                self.segment = segment;
+                self.devices.clear();
+                self.troubles.clear();
+                self.dns_down = None;
+            }
+            let store = self.staged.as_ref().unwrap_or(&self.settings);
+            self.lanes.drive(&goal, store, now.mono, &mut self.out);
+            if !self.progress(&goal) {
+                break;
+            }
+        }
+        let polling = self.hosted.phase() == Phase::Active
+            && !self.hosted.peers().is_empty()
+            && !self.config.station_poll.is_zero();
+        self.poll_at =
+            if polling { self.poll_at.or(Some(now.mono + self.config.station_poll)) } else { None };
+        let sharing = self.sharing_view();
+        if sharing != self.published {
+            self.published = sharing.clone();
+            self.out.push_back(Output::Event(Event::SharingChanged { sharing }));
         }
     }
 
-    /// Every connection, the adapter of the hosted network once it was started.
-    pub fn connections(&self) -> Vec<ConnectionView> {
-        Vec::new()
+    /// Availability, while nothing is under way.
+    fn refresh(&mut self) {
+        if self.hosted.miniport_down && self.lanes.ap_gone() {
+            self.hosted.miniport_down = false;
+        }
+        if matches!(self.hosted.phase(), Phase::Idle | Phase::Unavailable) {
+            let blocker = self.blocker();
+            self.hosted.set_blocker(blocker, &mut self.out);
+        }
+    }
+
+    /// Whether user and policy allow the hosted network.
+    pub(crate) fn allowed(&self) -> bool {
+        self.policy.hosted_network.or(self.settings.enabled).unwrap_or(true)
+    }
+
+    /// What stands in the way of the hosted network.
+    pub(crate) fn blocker(&self) -> Option<Blocker> {
+        let blocker = |reason, end, cause: &str, remedy: &str| {
+            let object = "hosted network".into();
+            Some(Blocker { reason, end, object, cause: cause.into(), remedy: remedy.into() })
+        };
+        if self.closing.is_some() || self.closed {
+            return blocker(
+                Reason::ServiceShuttingDown,
+                Reason::InterfaceAvailable,
+                "the service is shutting down",
+                "",
+            );
+        }
+        if !self.wlan {
+            return blocker(
+                Reason::ServiceShuttingDown,
+                Reason::InterfaceAvailable,
+                "the WLAN part of the service is stopped",
+                "run `hostednet service start wlan`",
+            );
+        }
+        if self.policy.hosted_network == Some(false) {
+            return blocker(
+                Reason::GpDenied,
+                Reason::InterfaceAvailable,
+                "the administrator's policy forbids the hosted network",
+                "ask the administrator to change policy.toml",
+            );
+        }
+        if !self.allowed() {
+            return blocker(
+                Reason::UserAction,
+                Reason::UserAction,
+                "the hosted network is not allowed",
+                "run `hostednet allow`",
+            );
+        }
+        if self.hosted.miniport_down {
+            return blocker(
+                Reason::MiniportStopped,
+                Reason::MiniportStarted,
+                "the access point went away by itself and is being cleared away",
+                "",
+            );
+        }
+        let Some(view) = &self.radio else {
+            return blocker(
+                Reason::InterfaceUnavailable,
+                Reason::InterfaceAvailable,
+                "the adapters are not known yet",
+                "",
+            );
+        };
+        let refusal = radio_plan(view, &self.network, &self.config.radio).err()?;
+        let end = match refusal {
+            Refusal::Incompatible { .. } => Reason::IncompatibleConnectionStopped,
+            Refusal::NoAdapter
+            | Refusal::NoApSupport { .. }
+            | Refusal::Combination { .. }
+            | Refusal::NoChannel { .. }
+            | Refusal::StationChannel { .. }
+            | Refusal::RadioOff { .. } => Reason::InterfaceAvailable,
+        };
+        Some(Blocker {
+            reason: refusal.reason(),
+            end,
+            object: refusal.object(),
+            cause: refusal.cause(),
+            remedy: refusal.remedy().into(),
+        })
+    }
+
+    /// Why the access point that runs cannot go on, if so.
+    pub(crate) fn running_refusal(&self) -> Option<Refusal> {
+        let (view, ap) = (self.radio.as_ref()?, self.intent.ap.as_ref()?);
+        radio::running_refusal(view, &self.network, ap.radio.wiphy)
+    }
+
+    fn radio_changed(&mut self, view: RadioView) {
+        let switches = radio::switches(&view);
+        if let Some((software_on, hardware_on)) = switches {
+            if self.switches.is_some() && self.switches != switches {
+                self.out.push_back(Output::Event(Event::RadioChanged { software_on, hardware_on }));
+            }
+            self.switches = switches;
+        }
+        self.radio = Some(view);
+        if let Some(refusal) = self.running_refusal()
+            && matches!(refusal, Refusal::NoAdapter | Refusal::RadioOff { .. })
+        {
+            self.lost(refusal.reason(), refusal.object(), refusal.cause());
+        }
+    }
+
+    fn ap_event(&mut self, event: ApEvent, now: Monotonic) {
+        match event {
+            ApEvent::StationJoined { mac, key } => {
+                let secondary = keys::secondary(&self.settings, self.temporary.as_ref());
+                let secondary = secondary.as_ref().map(|secondary| &secondary.key);
+                self.hosted.joined(mac, key, secondary, now, &mut self.out);
+                self.devices.joined(mac, key);
+            }
+            ApEvent::StationLeft { mac, timed_out } => self.hosted.left(mac, timed_out, &mut self.out),
+            ApEvent::KeyMismatch { mac } => self.hosted.mismatch(mac, now, &mut self.out),
+            ApEvent::StationStats(all) => self.hosted.stats(&all),
+            ApEvent::ChannelChanged { frequency_mhz } => {
+                if let (Some(ap), Some(channel)) = (&mut self.intent.ap, channel_of(frequency_mhz)) {
+                    ap.radio.frequency_mhz = frequency_mhz;
+                    ap.radio.channel = channel;
+                    if let Some(before) = self.job.as_mut().and_then(|job| job.before.intent.ap.as_mut()) {
+                        before.radio.frequency_mhz = frequency_mhz;
+                        before.radio.channel = channel;
+                    }
+                    self.lanes.ap_moved(frequency_mhz, channel);
+                    if let Some(running) = &mut self.hosted.running {
+                        running.frequency_mhz = frequency_mhz;
+                    }
+                }
+            }
+            ApEvent::Lost { cause } => {
+                if self.lanes.ap_starting() {
+                    // The answer to the start is on its way; it will not be true any more.
+                    self.hosted.lost_in_start = Some(cause);
+                    self.lanes.doubt_radio();
+                } else if self.intent.ap.is_some() {
+                    self.hosted.miniport_down = self.hosted.phase() == Phase::Active;
+                    self.lost(Reason::MiniportStopped, "access point".into(), cause);
+                }
+            }
+        }
+    }
+
+    fn service_event(&mut self, event: ServiceEvent) {
+        let limit = self.config.limits.devices;
+        match event {
+            ServiceEvent::LeaseBound(lease) => {
+                self.devices.bound(lease, &self.hosted, limit, &mut self.out);
+            }
+            ServiceEvent::LeaseEnded { mac, address } => self.devices.ended(mac, address, &mut self.out),
+            ServiceEvent::Leases { leases, more, first } => {
+                self.devices.list(leases, first, more, &self.hosted, limit);
+            }
+            ServiceEvent::Dns { serving: true, .. } => self.dns_down = None,
+            ServiceEvent::Dns { serving: false, cause } => {
+                if self.dns_down.as_ref() != Some(&cause) {
+                    self.trouble("DNS", &cause);
+                    self.dns_down = Some(cause);
+                }
+            }
+            ServiceEvent::Trouble { kind, cause } => {
+                if cause.is_empty() {
+                    self.troubles.remove(&kind);
+                } else if self.troubles.get(&kind) != Some(&cause) {
+                    self.trouble("DHCP and DNS", &cause);
+                    self.troubles.insert(kind, cause);
+                }
+            }
+            ServiceEvent::WorkerLost { cause } => self.trouble("worker", &cause),
+            // For the metrics; nothing is decided by them.
+            ServiceEvent::Counters(_) => {}
+        }
+    }
+
+    fn trouble(&mut self, object: &str, cause: &str) {
+        let failure = Failure {
+            step: Step::Services,
+            ..Failure::check(ErrorCode::GenFailure, Reason::Unspecified, object, cause)
+        };
+        self.out.push_back(Output::Event(Event::Trouble { failure }));
+    }
+
+    fn effect_finished(&mut self, finished: Finished) {
+        let mut finished = finished;
+        if finished.lane == Step::Radio
+            && let Some(cause) = self.hosted.lost_in_start.take()
+            && finished.result.is_ok()
+        {
+            let error =
+                DriverError::new(DriverErrorKind::Gone, "keep the access point running", "radio", cause);
+            finished.result = Err(vec![error]);
+        }
+        match finished.result {
+            Ok(EffectDone::ApStarted(started)) => self.hosted.running = Some(started),
+            Ok(EffectDone::Done) => {
+                if finished.ap_stopped && self.hosted.phase() == Phase::Active {
+                    // Made anew inside a transaction: stations come back by themselves.
+                    self.hosted.clear_peers(&mut self.out);
+                }
+            }
+            Err(errors) => self.lane_failed(finished.lane, &errors, finished.attempts),
+        }
     }
 }

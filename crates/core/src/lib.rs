@@ -5,8 +5,21 @@
 //! This crate owns every decision. It never does anything: it returns [`Output`]s. Its one face is
 //! [`Core`]: hand it an input (`handle_*`), drain [`Core::poll_output`] until it is empty, then wait for
 //! the next input or until [`Core::poll_timeout`]. Time, chance and knowledge of the system come in as
-//! values. Bringing the system from what is applied to what is wanted is level-triggered: see
-//! [`plan`] for what is wanted and `lanes` for the order in which it is made so.
+//! values.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `core` | the composition: inputs to machines, then everything brought to rest |
+//! | `dispatch` | what a command may do and which stages it takes |
+//! | `job`, `transact` | transactions: forward, committed, or undone as a whole |
+//! | `plan` | what should hold on the system, from what is wanted and what is there |
+//! | `lanes` | the order in which it is made so; deadlines, failures, late answers |
+//! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
+//! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
+//! | `report` | snapshot, connections |
+//!
+//! What is applied follows what is wanted by level, not by edge: rolling back is wanting again what was
+//! wanted before, and repairing is comparing again.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,10 +30,21 @@ extern crate alloc;
 mod command;
 mod config;
 mod core;
+mod devices;
+mod dispatch;
 mod effect;
 mod guid;
-pub mod plan;
-pub mod radio;
+mod hosted;
+mod job;
+mod keys;
+mod lanes;
+mod pair;
+mod plan;
+mod radio;
+mod report;
+mod sessions;
+mod subnet;
+mod transact;
 mod view;
 
 pub use self::{
@@ -30,6 +54,6 @@ pub use self::{
     effect::{Effect, EffectDone, EffectId, Output},
     guid::connection_guid,
     plan::SystemPlan,
-    radio::{BandWish, RadioPlan, RadioWish, Refusal},
+    radio::{BandWish, RadioPlan, RadioWish, Refusal, radio_plan},
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };

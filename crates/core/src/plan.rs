@@ -1,6 +1,35 @@
-//! What should hold on the whole system.
+//! What should hold on the whole system, computed from what is wanted and what is there.
+//!
+//! | row of the mode table | access point | addresses | firewall | forwarding | services |
+//! |---|---|---|---|---|---|
+//! | S0 off, idle | – | – | – | – | – |
+//! | S1 standalone | yes | 192.168.173.1 on it | host only | – | DHCP |
+//! | S2 full over it | yes | 192.168.137.1 on it | out of the public side | both sides | DHCP, DNS |
+//! | S3 full elsewhere, active | yes | on the private side | that side out, the access point nowhere | both sides | on the private side |
+//! | S4 full elsewhere, idle | – | on the private side | out | both sides | on the private side |
+//! | S5 full over it, idle | – | – | – | – | – |
+//! | S6 off, active | yes | – | nowhere | – | – |
 
-use hn_types::plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, ServicePlan};
+use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
+use core::time::Duration;
+
+use hn_types::{
+    IfName, MacAddr, Ssid, Subnet4,
+    network::NetworkView,
+    plan::{
+        ApPlan, BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, ForwardingPlan, KeySet,
+        LinkAddress, LinkPlan, Reach, ServicePlan, ServiceSegment,
+    },
+    settings::{PrivateChoice, PublicChoice, Reservation, SharingPair},
+};
+
+use crate::{
+    radio::{AP_PREFIX, RadioPlan},
+    subnet::{Subnets, pool},
+};
+
+/// Prefix of the names of our bridges.
+const BRIDGE_PREFIX: &str = "hnbr";
 
 /// One plan for each lane. The default plan: nothing of ours is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,4 +44,196 @@ pub struct SystemPlan {
     pub forwarding: ForwardingPlan,
     /// The protocol servers.
     pub services: ServicePlan,
+}
+
+/// What is wanted, whatever the surroundings. Everything else follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Intent {
+    /// The access point runs.
+    pub(crate) ap: Option<ApIntent>,
+    /// Standalone sharing on it. Never together with `full` (invariant 1).
+    pub(crate) standalone: bool,
+    /// Full sharing.
+    pub(crate) full: Option<SharingPair>,
+}
+
+/// What was decided when the access point was started; it holds until it stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApIntent {
+    pub(crate) interface: IfName,
+    pub(crate) bssid: MacAddr,
+    pub(crate) radio: RadioPlan,
+    pub(crate) ssid: Ssid,
+    pub(crate) max_peers: u32,
+}
+
+/// What the goal depends on besides the intent.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) network: &'a NetworkView,
+    pub(crate) keys: KeySet,
+    pub(crate) reservations: &'a [Reservation],
+    pub(crate) subnets: Subnets,
+    pub(crate) domain: &'a str,
+    pub(crate) lease_time: Duration,
+    pub(crate) host_name: &'a str,
+}
+
+/// The private side of full sharing, as far as it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PrivateSide {
+    /// What carries the address: the only private interface, or the bridge.
+    pub(crate) interface: IfName,
+    pub(crate) bridge: Option<BridgePlan>,
+}
+
+/// `PREFIX` followed by the first number no foreign interface has.
+fn free_name(prefix: &str, network: &NetworkView) -> IfName {
+    (0..=u32::from(u16::MAX))
+        .filter_map(|number| format!("{prefix}{number}").parse::<IfName>().ok())
+        .find(|name| network.link(name.as_str()).is_none_or(|link| link.ours))
+        .unwrap_or_else(|| "hn0".parse().expect("a valid name"))
+}
+
+/// The name of the virtual access point.
+pub(crate) fn ap_name(network: &NetworkView) -> IfName {
+    free_name(AP_PREFIX, network)
+}
+
+/// The private side of `pair`; `None` while nothing of it exists.
+pub(crate) fn private_side(
+    pair: &SharingPair,
+    ap: Option<&ApIntent>,
+    network: &NetworkView,
+) -> Option<PrivateSide> {
+    let present = |name: &IfName| network.link(name.as_str()).is_some();
+    if let [only] = pair.private.as_slice() {
+        let interface = match only {
+            PrivateChoice::HostedNetwork => ap?.interface,
+            PrivateChoice::Interface(name) => Some(*name).filter(present)?,
+        };
+        return Some(PrivateSide { interface, bridge: None });
+    }
+    let members: BTreeSet<IfName> = pair
+        .private
+        .iter()
+        .filter_map(|choice| match choice {
+            PrivateChoice::HostedNetwork => None,
+            PrivateChoice::Interface(name) => Some(*name),
+        })
+        .filter(present)
+        .collect();
+    let with_ap = ap.is_some() && pair.private.contains(&PrivateChoice::HostedNetwork);
+    if members.is_empty() && !with_ap {
+        return None;
+    }
+    let name = free_name(BRIDGE_PREFIX, network);
+    Some(PrivateSide { interface: name, bridge: Some(BridgePlan { name, members }) })
+}
+
+/// The connection that leads out at the moment. Never one of ours and never a private one.
+pub(crate) fn public_side(pair: &SharingPair, network: &NetworkView) -> Option<IfName> {
+    let name = match pair.public {
+        PublicChoice::Interface(name) => name,
+        PublicChoice::Auto => network.default_route?,
+    };
+    let link = network.link(name.as_str())?;
+    let fits = !link.ours && !pair.private.contains(&PrivateChoice::Interface(name));
+    (fits && (pair.public != PublicChoice::Auto || link.not_sharable().is_none())).then_some(name)
+}
+
+/// The whole plan for an intent.
+pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
+    let mut plan = SystemPlan::default();
+    let mut ap_bridge = None;
+    if let Some(pair) = &intent.full
+        && let Some(address) = around.subnets.full
+        && let Some(side) = private_side(pair, intent.ap.as_ref(), around.network)
+    {
+        let public = public_side(pair, around.network);
+        if pair.private.contains(&PrivateChoice::HostedNetwork) {
+            ap_bridge = side.bridge.as_ref().map(|bridge| bridge.name);
+        }
+        plan.forwarding.ipv4 =
+            public.map(|public| BTreeSet::from([side.interface, public])).unwrap_or_default();
+        let upstreams = if public.is_some() {
+            around
+                .network
+                .resolvers
+                .iter()
+                .filter(|resolver| resolver.ip() != address.address())
+                .copied()
+                .collect()
+        } else {
+            Vec::new()
+        };
+        serve(&mut plan, side.interface, address, public.map_or(Reach::Host, Reach::Public), around);
+        if let Some(segment) = &mut plan.services.segment {
+            segment.dhcp.router = Some(address.address());
+            segment.dhcp.dns = Some(address.address());
+            segment.dhcp.domain = Some(String::from(around.domain));
+            let host_name = around.host_name.split('.').next().unwrap_or_default();
+            segment.dns =
+                Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
+        }
+        plan.links.bridge = side.bridge;
+    } else if let Some(ap) = &intent.ap
+        && intent.standalone
+        && intent.full.is_none()
+        && let Some(address) = around.subnets.standalone
+    {
+        serve(&mut plan, ap.interface, address, Reach::Host, around);
+    }
+    if let Some(ap) = &intent.ap {
+        let covered = ap_bridge.is_some()
+            || plan.firewall.segments.iter().any(|segment| segment.interface == ap.interface);
+        if !covered {
+            plan.firewall.segments.push(FirewallSegment {
+                interface: ap.interface,
+                subnet: None,
+                reach: Reach::Host,
+            });
+        }
+        plan.ap = Some(ApPlan {
+            wiphy: ap.radio.wiphy,
+            interface: ap.interface,
+            bssid: ap.bssid,
+            ssid: ap.ssid,
+            frequency_mhz: ap.radio.frequency_mhz,
+            channel: ap.radio.channel,
+            phy: ap.radio.phy,
+            ht_capabilities: ap.radio.ht_capabilities,
+            max_peers: ap.max_peers,
+            bridge: ap_bridge,
+            keys: around.keys.clone(),
+        });
+    }
+    plan
+}
+
+/// Address, firewall segment and DHCP of one served segment.
+fn serve(
+    plan: &mut SystemPlan,
+    interface: IfName,
+    address: Subnet4,
+    reach: Reach,
+    around: &Surroundings<'_>,
+) {
+    let (first, last) = pool(address);
+    plan.links.addresses.push(LinkAddress { interface, address });
+    plan.firewall.segments.push(FirewallSegment { interface, subnet: Some(address), reach });
+    plan.services.segment = Some(ServiceSegment {
+        interface,
+        address,
+        dhcp: DhcpPlan {
+            first,
+            last,
+            lease_time: around.lease_time,
+            router: None,
+            dns: None,
+            domain: None,
+            reservations: around.reservations.to_vec(),
+        },
+        dns: None,
+    });
 }

@@ -1,0 +1,150 @@
+//! Who has an address, merged with who is associated.
+
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+
+use hn_types::{
+    IfName, KeyRole, MacAddr, Now,
+    observed::Lease,
+    view::{DeviceView, Event},
+};
+
+use crate::{effect::Output, hosted::Hosted};
+
+#[derive(Clone, Debug)]
+struct Held {
+    lease: Lease,
+    /// The key of the station, once it was seen as one. A device never seen as a station is on a wire.
+    station: Option<KeyRole>,
+}
+
+/// Leases, bounded.
+#[derive(Debug, Default)]
+pub(crate) struct Devices {
+    leases: BTreeMap<MacAddr, Held>,
+    /// Parts of a complete list that is still arriving.
+    arriving: Option<BTreeMap<MacAddr, Held>>,
+}
+
+impl Devices {
+    pub(crate) fn bound(&mut self, lease: Lease, hosted: &Hosted, limit: usize, out: &mut VecDeque<Output>) {
+        out.push_back(Output::Event(Event::LeaseBound {
+            mac: lease.mac,
+            ipv4: lease.address,
+            hostname: (!lease.hostname.is_empty()).then(|| lease.hostname.clone()),
+            expires: lease.expires.to_rfc3339(),
+        }));
+        if let Some(arriving) = &mut self.arriving {
+            remember(arriving, lease.clone(), None, limit);
+        }
+        let station = self.station(lease.mac, hosted);
+        remember(&mut self.leases, lease, station, limit);
+    }
+
+    pub(crate) fn ended(&mut self, mac: MacAddr, address: core::net::Ipv4Addr, out: &mut VecDeque<Output>) {
+        for leases in self.arriving.iter_mut().chain([&mut self.leases]) {
+            if leases.get(&mac).is_some_and(|held| held.lease.address == address) {
+                leases.remove(&mac);
+            }
+        }
+        out.push_back(Output::Event(Event::LeaseEnded { mac, ipv4: address }));
+    }
+
+    /// A part of the complete list.
+    pub(crate) fn list(&mut self, part: Vec<Lease>, first: bool, more: bool, hosted: &Hosted, limit: usize) {
+        let mut arriving = if first { BTreeMap::new() } else { self.arriving.take().unwrap_or_default() };
+        for lease in part {
+            let station = self.station(lease.mac, hosted);
+            remember(&mut arriving, lease, station, limit);
+        }
+        if more {
+            self.arriving = Some(arriving);
+        } else {
+            self.leases = arriving;
+            self.arriving = None;
+        }
+    }
+
+    /// A device associated.
+    pub(crate) fn joined(&mut self, mac: MacAddr, key: KeyRole) {
+        if let Some(held) = self.leases.get_mut(&mac) {
+            held.station = Some(key);
+        }
+    }
+
+    /// The segment is gone, and so are its leases as far as anybody here is concerned.
+    pub(crate) fn clear(&mut self) {
+        self.leases.clear();
+        self.arriving = None;
+    }
+
+    fn station(&self, mac: MacAddr, hosted: &Hosted) -> Option<KeyRole> {
+        let known = self.leases.get(&mac).and_then(|held| held.station);
+        hosted.peers().get(&mac).map(|peer| peer.key).or(known)
+    }
+
+    /// Everybody who is attached. Leases that ran out unnoticed are left out.
+    pub(crate) fn views(
+        &self,
+        hosted: &Hosted,
+        ap: Option<IfName>,
+        segment: Option<IfName>,
+        now: Now,
+    ) -> Vec<DeviceView> {
+        let mut views: BTreeMap<MacAddr, DeviceView> = BTreeMap::new();
+        for (mac, held) in self.leases.iter().filter(|(_, held)| held.lease.expires > now.wall) {
+            let lease = &held.lease;
+            views.insert(
+                *mac,
+                DeviceView {
+                    mac: *mac,
+                    ipv4: Some(lease.address),
+                    hostname: (!lease.hostname.is_empty()).then(|| lease.hostname.clone()),
+                    interface: segment,
+                    key: None,
+                    signal_dbm: None,
+                    rx_bytes: 0,
+                    tx_bytes: 0,
+                    lease_expires: Some(lease.expires.to_rfc3339()),
+                    connected: held.station.is_none() && segment != ap,
+                },
+            );
+        }
+        for (mac, peer) in hosted.peers() {
+            let view = views.entry(*mac).or_insert_with(|| DeviceView {
+                mac: *mac,
+                ipv4: None,
+                hostname: None,
+                interface: ap,
+                key: None,
+                signal_dbm: None,
+                rx_bytes: 0,
+                tx_bytes: 0,
+                lease_expires: None,
+                connected: true,
+            });
+            view.connected = true;
+            view.interface = ap;
+            view.key = Some(peer.key);
+            if let Some(stats) = &peer.stats {
+                view.signal_dbm = stats.signal_dbm;
+                view.rx_bytes = stats.rx_bytes;
+                view.tx_bytes = stats.tx_bytes;
+            }
+        }
+        views.into_values().collect()
+    }
+}
+
+/// Adds a lease; the one that ends first makes room.
+fn remember(leases: &mut BTreeMap<MacAddr, Held>, lease: Lease, station: Option<KeyRole>, limit: usize) {
+    if leases.len() >= limit
+        && !leases.contains_key(&lease.mac)
+        && let Some(first) = leases.iter().min_by_key(|(_, held)| held.lease.expires).map(|(mac, _)| *mac)
+    {
+        leases.remove(&first);
+    }
+    leases.insert(lease.mac, Held { lease, station });
+}

@@ -1,0 +1,648 @@
+//! What a command may do and which stages it takes. Nothing is changed here that could fail later.
+
+use alloc::{collections::VecDeque, string::ToString};
+
+use hn_types::{
+    ConnectionSettings, ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4,
+    settings::{PrivateChoice, Reservation, SharingPair},
+    view::SetBy,
+};
+
+use crate::{
+    command::{Actor, Command, Keys, Part, Reply, RequestId, ServiceStatus, Settings, UpRequest},
+    core::{Core, Waiting},
+    effect::Output,
+    hosted::{PEER_LIMIT, Phase},
+    job::{Caller, Change, Claim, HostedChange, Job, Stage, UpRecord},
+    keys,
+    pair::checked,
+    plan::ap_name,
+};
+
+/// The longest name of a reservation, in bytes.
+const RESERVATION_NAME: usize = 64;
+
+type Stages = VecDeque<Stage>;
+
+fn invalid(object: &str, cause: &str) -> Failure {
+    Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause)
+}
+
+fn part_stopped(part: Part) -> Failure {
+    Failure::check(
+        ErrorCode::ServiceNotActive,
+        Reason::ServiceUnavailable,
+        part.as_str(),
+        "this part of the service is stopped",
+    )
+    .with_remedy(alloc::format!("run `hostednet service start {}`", part.as_str()))
+}
+
+impl Command {
+    /// Whether only elevated callers may ask.
+    fn elevated(&self, keys_for_all: bool, force_stop_elevated: bool) -> bool {
+        match self {
+            Self::ForceStart
+            | Self::SetEnabled(_)
+            | Self::SetReservation(_)
+            | Self::RemoveReservation(_)
+            | Self::Share(_)
+            | Self::Unshare
+            | Self::ServiceStart(_)
+            | Self::ServiceStop(_) => true,
+            Self::ForceStop => force_stop_elevated,
+            Self::QueryKeys | Self::QueryPrimaryKey | Self::QuerySecondaryKey => !keys_for_all,
+            Self::Up(request) => request.public.is_some(),
+            Self::InitSettings
+            | Self::StartUsing
+            | Self::StopUsing
+            | Self::SetConnection(_)
+            | Self::SetSsid(_)
+            | Self::SetMaxPeers(_)
+            | Self::RefreshPrimaryKey
+            | Self::SetSecondaryKey(_)
+            | Self::QuerySettings
+            | Self::Down
+            | Self::ServiceStatus
+            | Self::Shutdown => false,
+        }
+    }
+
+    /// The part of the service that has to be running.
+    const fn part(&self) -> Option<Part> {
+        match self {
+            Self::InitSettings
+            | Self::StartUsing
+            | Self::StopUsing
+            | Self::ForceStart
+            | Self::ForceStop
+            | Self::SetConnection(_)
+            | Self::SetSsid(_)
+            | Self::SetMaxPeers(_)
+            | Self::SetEnabled(_)
+            | Self::RefreshPrimaryKey
+            | Self::SetSecondaryKey(_)
+            | Self::QueryKeys
+            | Self::QueryPrimaryKey
+            | Self::QuerySecondaryKey
+            | Self::QuerySettings => Some(Part::Wlan),
+            Self::Share(_) | Self::Unshare => Some(Part::SharedAccess),
+            Self::SetReservation(_)
+            | Self::RemoveReservation(_)
+            | Self::Up(_)
+            | Self::Down
+            | Self::ServiceStart(_)
+            | Self::ServiceStop(_)
+            | Self::ServiceStatus
+            | Self::Shutdown => None,
+        }
+    }
+}
+
+impl Core {
+    /// Takes a command: answers it, lets it join the job under way, or makes it wait.
+    pub(crate) fn accept(&mut self, request: RequestId, actor: Actor, command: Command) {
+        if command == Command::Shutdown {
+            self.shut_down(request);
+            return;
+        }
+        if let Some(result) = self.answer_at_once(actor, &command).transpose() {
+            self.out.push_back(Output::Reply { request, result });
+            return;
+        }
+        let claim = if command == Command::StartUsing {
+            Some(Claim::Reference)
+        } else if command == Command::ForceStart {
+            Some(Claim::Forced)
+        } else {
+            None
+        };
+        if self.queue.is_empty()
+            && let Some(claim) = claim
+            && let Some(job) = self.job.as_mut().filter(|job| job.starts_hosted())
+        {
+            job.callers.push(Caller { session: actor.session, request: Some(request), claim });
+            return;
+        }
+        if self.queue.len() >= self.config.limits.queue {
+            let failure = Failure::check(
+                ErrorCode::LimitExceeded,
+                Reason::InsufficientResources,
+                "service",
+                "too many commands are waiting",
+            );
+            self.out.push_back(Output::Reply { request, result: Err(failure) });
+            return;
+        }
+        self.queue.push_back(Waiting { request, actor, command });
+    }
+
+    /// Checks that need no order, and questions. `Ok(None)`: the command has to take its turn.
+    fn answer_at_once(&mut self, actor: Actor, command: &Command) -> Result<Option<Reply>, Failure> {
+        if self.closing.is_some() || self.closed {
+            return Err(Failure::check(
+                ErrorCode::ServiceNotActive,
+                Reason::ServiceShuttingDown,
+                "service",
+                "the service is shutting down",
+            ));
+        }
+        if !self.sessions.is_open(actor.session) {
+            return Err(self.no_session());
+        }
+        if let Some(part) = command.part() {
+            self.running(part)?;
+        }
+        let (all, force) = (self.config.keys_readable_by_all, self.config.force_stop_needs_elevation);
+        if !actor.elevated && command.elevated(all, force) {
+            return Err(Failure::check(
+                ErrorCode::AccessDenied,
+                Reason::ElevationRequired,
+                "caller",
+                "this needs administrator rights",
+            )
+            .with_remedy("run it as root, or ask an administrator"));
+        }
+        match command {
+            Command::SetConnection(connection) => peers_in_range(connection.max_peers).map(|()| None),
+            Command::SetMaxPeers(max_peers) => peers_in_range(*max_peers).map(|()| None),
+            Command::SetEnabled(_) if self.policy.hosted_network.is_some() => Err(Failure::check(
+                ErrorCode::AccessDenied,
+                Reason::GpDenied,
+                "enabled",
+                "the administrator's policy decides this",
+            )),
+            Command::QueryKeys => Ok(Some(Reply::Keys(Keys {
+                primary: self.settings.primary_key.clone(),
+                secondary: self.secondary(),
+            }))),
+            Command::QueryPrimaryKey => match &self.settings.primary_key {
+                Some(key) => Ok(Some(Reply::PrimaryKey(key.clone()))),
+                None => Err(Failure::check(
+                    ErrorCode::BadConfiguration,
+                    Reason::Unspecified,
+                    "hosted network",
+                    "it is not configured yet",
+                )),
+            },
+            Command::QuerySecondaryKey => Ok(Some(Reply::SecondaryKey(self.secondary()))),
+            Command::QuerySettings => Ok(Some(Reply::Settings(Settings {
+                connection: self.settings.connection.clone(),
+                enabled: self.allowed(),
+                set_by: if self.policy.hosted_network.is_some() { SetBy::Policy } else { SetBy::User },
+                secondary_key: self.secondary().map(|secondary| secondary.persistent),
+                reservations: self.settings.reservations.clone(),
+            }))),
+            Command::ServiceStatus => Ok(Some(Reply::Services(ServiceStatus {
+                wlan: self.wlan,
+                shared_access: self.shared_access,
+                sharing: self.sharing_phase(),
+            }))),
+            Command::SetReservation(reservation) => self.check_reservation(reservation).map(|()| None),
+            Command::InitSettings
+            | Command::StartUsing
+            | Command::StopUsing
+            | Command::ForceStart
+            | Command::ForceStop
+            | Command::SetSsid(_)
+            | Command::SetEnabled(_)
+            | Command::RefreshPrimaryKey
+            | Command::SetSecondaryKey(_)
+            | Command::RemoveReservation(_)
+            | Command::Share(_)
+            | Command::Unshare
+            | Command::Up(_)
+            | Command::Down
+            | Command::ServiceStart(_)
+            | Command::ServiceStop(_)
+            | Command::Shutdown => Ok(None),
+        }
+    }
+
+    fn no_session(&self) -> Failure {
+        if self.sessions.full(self.config.limits.sessions) {
+            Failure::check(
+                ErrorCode::LimitExceeded,
+                Reason::InsufficientResources,
+                "session",
+                "too many sessions are open",
+            )
+        } else {
+            Failure::check(ErrorCode::InvalidHandle, Reason::BadParameters, "session", "it is not open")
+        }
+    }
+
+    fn shut_down(&mut self, request: RequestId) {
+        if self.closed {
+            self.out.push_back(Output::Reply { request, result: Ok(Reply::Done) });
+            return;
+        }
+        self.closing.get_or_insert_default().push(request);
+        let failure = Failure::check(
+            ErrorCode::ServiceNotActive,
+            Reason::ServiceShuttingDown,
+            "service",
+            "the service is shutting down",
+        );
+        for waiting in core::mem::take(&mut self.queue) {
+            self.out.push_back(Output::Reply { request: waiting.request, result: Err(failure.clone()) });
+        }
+        let teardown =
+            self.job.as_ref().and_then(|job| job.current.as_ref()).is_some_and(|stage| match stage {
+                Stage::Change(change) => change.teardown(),
+                Stage::Save { .. } => false,
+            });
+        if teardown {
+            // It goes on to its end; nothing follows it.
+            if let Some(job) = &mut self.job {
+                job.waiting.clear();
+            }
+        } else {
+            self.fail_job(failure);
+        }
+    }
+
+    /// Begins the job of a command whose turn has come.
+    pub(crate) fn begin(&mut self, waiting: Waiting) {
+        let Waiting { request, actor, command } = waiting;
+        let before = self.before();
+        match self.stages(actor, command) {
+            Ok((stages, claim)) => {
+                let mut job = Job::new(stages, before);
+                job.needs_claim = job.starts_hosted();
+                job.callers.push(Caller { session: actor.session, request: Some(request), claim });
+                self.job = Some(job);
+            }
+            Err(failure) => self.out.push_back(Output::Reply { request, result: Err(failure) }),
+        }
+    }
+
+    fn stages(&mut self, actor: Actor, command: Command) -> Result<(Stages, Claim), Failure> {
+        // Asked again: it may have been stopped while the command waited.
+        if let Some(part) = command.part() {
+            self.running(part)?;
+        }
+        let stages = match command {
+            Command::InitSettings => self.save_if_new(),
+            Command::StartUsing => {
+                if self.sessions.held_by(actor.session) >= self.config.limits.references {
+                    return Err(Failure::check(
+                        ErrorCode::LimitExceeded,
+                        Reason::InsufficientResources,
+                        "session",
+                        "it holds too many references",
+                    ));
+                }
+                return Ok((self.start()?, Claim::Reference));
+            }
+            Command::ForceStart => return Ok((self.start()?, Claim::Forced)),
+            Command::StopUsing => {
+                if !self.sessions.release(actor.session) {
+                    return Err(stop_before_start("this session holds no reference"));
+                }
+                if self.sessions.wanted() { Stages::new() } else { self.stop(Reason::UserAction) }
+            }
+            Command::ForceStop => self.stop(Reason::UserAction),
+            Command::SetConnection(connection) => self.reconfigure(|settings| {
+                settings.connection = Some(connection);
+            }),
+            Command::SetSsid(ssid) => self.reconfigure(|settings| {
+                if let Some(connection) = &mut settings.connection {
+                    connection.ssid = ssid;
+                }
+            }),
+            Command::SetMaxPeers(max_peers) => self.reconfigure(|settings| {
+                if let Some(connection) = &mut settings.connection {
+                    connection.max_peers = max_peers;
+                }
+            }),
+            Command::RefreshPrimaryKey => {
+                let key = keys::random_key(&mut self.rng);
+                self.reconfigure(|settings| settings.primary_key = Some(key))
+            }
+            Command::SetEnabled(enabled) => {
+                let settings = StoredSettings { enabled: Some(enabled), ..keys::versioned(&self.settings) };
+                let mut stages = self.save(settings, true);
+                if !enabled {
+                    stages.extend(self.stop(Reason::UserAction));
+                }
+                stages
+            }
+            Command::SetSecondaryKey(secondary) => self.set_secondary(secondary),
+            Command::SetReservation(reservation) => {
+                self.check_reservation(&reservation)?;
+                let mut settings = keys::versioned(&self.settings);
+                settings.reservations.retain(|other| other.mac != reservation.mac);
+                settings.reservations.push(reservation);
+                settings.reservations.sort_by_key(|reservation| reservation.mac);
+                self.save_and_follow(settings)
+            }
+            Command::RemoveReservation(mac) => self.remove_reservation(mac)?,
+            Command::Share(pair) => self.share(&pair)?,
+            Command::Unshare => self.unshare()?,
+            Command::Up(request) => return self.up(actor, request),
+            Command::Down => {
+                let record = self
+                    .ups
+                    .remove(&actor.session)
+                    .ok_or_else(|| stop_before_start("this session has nothing up"))?;
+                if record.reference {
+                    self.sessions.release(actor.session);
+                }
+                self.undo_up(&record, Reason::UserAction)
+            }
+            Command::ServiceStart(part) => {
+                match part {
+                    Part::Wlan => self.wlan = true,
+                    Part::SharedAccess => self.shared_access = true,
+                }
+                Stages::new()
+            }
+            Command::ServiceStop(Part::Wlan) => {
+                self.wlan = false;
+                self.stop(Reason::ServiceShuttingDown)
+            }
+            Command::ServiceStop(Part::SharedAccess) => {
+                self.shared_access = false;
+                if self.intent.full.is_some() || self.intent.standalone {
+                    [Stage::Change(Change { standalone_off: true, ..Change::sharing(None) })].into()
+                } else {
+                    Stages::new()
+                }
+            }
+            Command::QueryKeys
+            | Command::QueryPrimaryKey
+            | Command::QuerySecondaryKey
+            | Command::QuerySettings
+            | Command::ServiceStatus
+            | Command::Shutdown => Stages::new(),
+        };
+        Ok((stages, Claim::Nothing))
+    }
+
+    fn running(&self, part: Part) -> Result<(), Failure> {
+        let running = match part {
+            Part::Wlan => self.wlan,
+            Part::SharedAccess => self.shared_access,
+        };
+        if running { Ok(()) } else { Err(part_stopped(part)) }
+    }
+
+    fn secondary(&self) -> Option<SecondaryKey> {
+        keys::secondary(&self.settings, self.temporary.as_ref())
+    }
+
+    /// A stage that saves, unless nothing would change.
+    fn save(&self, settings: StoredSettings, keep: bool) -> Stages {
+        if settings == self.settings { Stages::new() } else { [Stage::Save { settings, keep }].into() }
+    }
+
+    fn save_and_follow(&self, settings: StoredSettings) -> Stages {
+        let mut stages = self.save(settings, false);
+        stages.push_back(Stage::Change(Change::KEEP));
+        stages
+    }
+
+    /// Name and primary key, if they do not exist yet. They stay even if what follows fails.
+    fn save_if_new(&mut self) -> Stages {
+        keys::initialised(&self.settings, &self.config.host_name, &mut self.rng)
+            .map(|settings| Stage::Save { settings, keep: true })
+            .into_iter()
+            .collect()
+    }
+
+    fn start(&mut self) -> Result<Stages, Failure> {
+        if self.hosted.phase() == Phase::Active {
+            return Ok(Stages::new());
+        }
+        self.available()?;
+        let mut stages = self.save_if_new();
+        stages.push_back(Stage::Change(Change::hosted(HostedChange::Start)));
+        Ok(stages)
+    }
+
+    fn stop(&self, reason: Reason) -> Stages {
+        if self.hosted.phase() == Phase::Active {
+            [Stage::Change(Change::hosted(HostedChange::Stop(reason)))].into()
+        } else {
+            Stages::new()
+        }
+    }
+
+    /// Whether nothing stands in the way of the hosted network.
+    fn available(&self) -> Result<(), Failure> {
+        let Some(blocker) = self.blocker() else {
+            return Ok(());
+        };
+        let reason =
+            if blocker.reason == Reason::GpDenied { Reason::GpDenied } else { Reason::InterfaceUnavailable };
+        Err(Failure::check(ErrorCode::InvalidState, reason, blocker.object, blocker.cause)
+            .with_remedy(blocker.remedy))
+    }
+
+    /// Settings that need the network idle: it stops first and stays so.
+    fn reconfigure(&mut self, change: impl FnOnce(&mut StoredSettings)) -> Stages {
+        let mut settings = keys::initialised(&self.settings, &self.config.host_name, &mut self.rng)
+            .unwrap_or_else(|| keys::versioned(&self.settings));
+        change(&mut settings);
+        let mut stages = self.stop(Reason::PropertiesChange);
+        stages.extend(self.save(settings, false));
+        stages
+    }
+
+    fn set_secondary(&self, secondary: Option<SecondaryKey>) -> Stages {
+        let mut settings = keys::versioned(&self.settings);
+        let mut temporary = None;
+        match secondary {
+            None => settings.secondary_key = None,
+            Some(SecondaryKey { key, persistent: true }) => settings.secondary_key = Some(key),
+            Some(SecondaryKey { key, persistent: false }) => temporary = Some(key),
+        }
+        let mut stages = if settings.secondary_key == self.settings.secondary_key {
+            Stages::new()
+        } else {
+            self.save(settings, false)
+        };
+        stages.push_back(Stage::Change(Change { temporary: Some(temporary), ..Change::KEEP }));
+        stages
+    }
+
+    fn check_reservation(&self, reservation: &Reservation) -> Result<(), Failure> {
+        let object = reservation.mac.to_string();
+        if reservation.mac.is_multicast() || reservation.mac == MacAddr::ZERO {
+            return Err(invalid(&object, "this is not the address of a device"));
+        }
+        if reservation.name.len() > RESERVATION_NAME {
+            return Err(invalid(&object, "the name has more than 64 bytes"));
+        }
+        let fits = |subnet: Subnet4| {
+            let address = subnet.network().address().to_bits().saturating_add(reservation.host);
+            address > subnet.network().address().to_bits()
+                && address < subnet.broadcast().to_bits()
+                && address != subnet.address().to_bits()
+        };
+        let usual = Subnet4::new(core::net::Ipv4Addr::new(192, 168, 137, 1), 24);
+        let subnets = [self.config.full_subnet.or(usual), self.config.standalone_subnet.or(usual)];
+        if !subnets.into_iter().flatten().all(fits) {
+            return Err(invalid(&object, "the host number lies outside the pool"));
+        }
+        let others = self.settings.reservations.iter().filter(|other| other.mac != reservation.mac);
+        if others.clone().any(|other| other.host == reservation.host) {
+            return Err(invalid(&object, "the address is promised to another device"));
+        }
+        if others.count() >= self.config.limits.reservations {
+            return Err(Failure::check(
+                ErrorCode::LimitExceeded,
+                Reason::InsufficientResources,
+                object,
+                "there are too many reservations",
+            ));
+        }
+        Ok(())
+    }
+
+    fn remove_reservation(&self, mac: MacAddr) -> Result<Stages, Failure> {
+        let mut settings = keys::versioned(&self.settings);
+        settings.reservations.retain(|other| other.mac != mac);
+        if settings.reservations.len() == self.settings.reservations.len() {
+            return Err(Failure::check(
+                ErrorCode::NotFound,
+                Reason::Unspecified,
+                mac,
+                "no address is promised to this device",
+            ));
+        }
+        Ok(self.save_and_follow(settings))
+    }
+
+    /// Whether sharing may be used at all.
+    fn sharing_usable(&self) -> Result<(), Failure> {
+        self.running(Part::SharedAccess)?;
+        if self.policy.sharing == Some(false) {
+            return Err(Failure::check(
+                ErrorCode::AccessDenied,
+                Reason::GpDenied,
+                "sharing",
+                "the administrator's policy forbids sharing",
+            ));
+        }
+        Ok(())
+    }
+
+    fn share(&self, pair: &SharingPair) -> Result<Stages, Failure> {
+        self.sharing_usable()?;
+        let pair = checked(pair, &self.network, self.hosted_adapter())?;
+        if self.intent.full.as_ref() == Some(&pair) {
+            return Ok(Stages::new());
+        }
+        self.choose_subnets(&mut self.subnets.clone(), true, false)?;
+        Ok([Stage::Change(Change::sharing(Some(pair)))].into())
+    }
+
+    fn unshare(&self) -> Result<Stages, Failure> {
+        if self.intent.full.is_some() {
+            return Ok([Stage::Change(Change::sharing(None))].into());
+        }
+        if self.intent.standalone {
+            return Err(Failure::check(
+                ErrorCode::InvalidState,
+                Reason::Unspecified,
+                "sharing",
+                "standalone sharing ends with the hosted network only",
+            )
+            .with_remedy("stop the hosted network"));
+        }
+        Ok(Stages::new())
+    }
+
+    fn up(&mut self, actor: Actor, request: UpRequest) -> Result<(Stages, Claim), Failure> {
+        let UpRequest { public, mut private, ssid, key } = request;
+        if self.ups.contains_key(&actor.session) {
+            return Err(Failure::check(
+                ErrorCode::InvalidState,
+                Reason::Unspecified,
+                "session",
+                "it has something up already",
+            ));
+        }
+        if public.is_none() && !private.is_empty() {
+            return Err(invalid("private", "without a public connection there is nothing to share"));
+        }
+        if private.is_empty() {
+            private.push(PrivateChoice::HostedNetwork);
+        }
+        let adapter = self.intent.ap.as_ref().map_or_else(|| ap_name(&self.network), |ap| ap.interface);
+        let over_hosted = Self::over_hosted(&private) || private.contains(&PrivateChoice::Interface(adapter));
+        if !over_hosted && (ssid.is_some() || key.is_some()) {
+            return Err(invalid(
+                "private",
+                "name and key are for the hosted network, which is not asked for",
+            ));
+        }
+        if over_hosted {
+            self.running(Part::Wlan)?;
+            self.available()?;
+        }
+        let pair = match public {
+            None => None,
+            Some(public) => {
+                self.sharing_usable()?;
+                let adapter = over_hosted.then_some(adapter).or_else(|| self.hosted_adapter());
+                Some(checked(&SharingPair { public, private }, &self.network, adapter)?)
+            }
+        };
+        self.choose_subnets(&mut self.subnets.clone(), pair.is_some(), false)?;
+
+        let mut stages = Stages::new();
+        let mut change = Change { temporary: key.map(Some), ..Change::KEEP };
+        if over_hosted {
+            let saved = self.save_if_new();
+            let configured = match saved.front() {
+                Some(Stage::Save { settings, .. }) => settings.clone(),
+                Some(Stage::Change(_)) | None => keys::versioned(&self.settings),
+            };
+            let renamed = ssid.and_then(|ssid| renamed(&configured, ssid));
+            let active = self.hosted.phase() == Phase::Active;
+            // Sequences §2 note a: devices must not be moved from one subnet to another behind their back.
+            let clear = pair.is_some() && self.intent.full.is_none();
+            if renamed.is_some() {
+                stages.extend(self.stop(Reason::PropertiesChange));
+            } else if clear {
+                stages.extend(self.stop(Reason::UserAction));
+            }
+            if !active || !stages.is_empty() {
+                change.hosted = HostedChange::Start;
+            }
+            stages.extend(saved);
+            stages.extend(renamed.map(|settings| Stage::Save { settings, keep: false }));
+        }
+        let moves = pair.is_some() && pair != self.intent.full;
+        if moves {
+            change.full = Some(pair.clone());
+        }
+        if moves || change.hosted == HostedChange::Start || change.temporary.is_some() {
+            stages.push_back(Stage::Change(change));
+        }
+        let restore = moves.then(|| self.intent.full.clone());
+        Ok((stages, Claim::Up(UpRecord { reference: over_hosted, pair, restore })))
+    }
+}
+
+fn stop_before_start(cause: &str) -> Failure {
+    Failure::check(ErrorCode::InvalidState, Reason::StopBeforeStart, "session", cause)
+}
+
+fn peers_in_range(max_peers: u32) -> Result<(), Failure> {
+    if usize::try_from(max_peers).is_ok_and(|peers| (1..=PEER_LIMIT).contains(&peers)) {
+        Ok(())
+    } else {
+        Err(invalid("max_peers", "a network has 1 to 2007 devices"))
+    }
+}
+
+/// The settings under another name, unless that is the name already.
+fn renamed(settings: &StoredSettings, ssid: hn_types::Ssid) -> Option<StoredSettings> {
+    let connection = settings.connection.as_ref().filter(|connection| connection.ssid != ssid)?;
+    let connection = ConnectionSettings { ssid, ..connection.clone() };
+    Some(StoredSettings { connection: Some(connection), ..settings.clone() })
+}

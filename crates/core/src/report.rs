@@ -1,0 +1,218 @@
+//! What callers see: snapshot, sharing, connections.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use hn_types::{
+    IfName, Now,
+    network::{Link, MediaType},
+    settings::{PrivateChoice, SharingPair},
+    view::{HostedNetworkView, HostedState, SetBy, SharingMode, SharingPhase, SharingView, Snapshot},
+};
+
+use crate::{
+    core::Core,
+    guid::{connection_guid, named_guid},
+    hosted::Phase,
+    keys::DEFAULT_MAX_PEERS,
+    plan::{PrivateSide, ap_name, private_side, public_side},
+    radio::radio_plan,
+    view::{ConnectionRole, ConnectionStatus, ConnectionView},
+};
+
+impl Core {
+    /// Everything `status` prints.
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let ap = self.intent.ap.as_ref().map(|ap| ap.interface);
+        let segment = self.lanes.served().and_then(|plan| plan.segment.as_ref()).map(|s| s.interface);
+        Snapshot {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            hosted_network: self.hosted_view(now),
+            sharing: self.sharing_view(),
+            devices: self.devices.views(&self.hosted, ap, segment, now),
+        }
+    }
+
+    fn hosted_view(&self, now: Now) -> HostedNetworkView {
+        let state = self.hosted.state();
+        let active = state == HostedState::Active;
+        let ap = self.intent.ap.as_ref().filter(|_| active);
+        let running = self.hosted.running.filter(|_| active);
+        let connection = self.settings.connection.as_ref();
+        HostedNetworkView {
+            state,
+            reason: self.hosted.reason(),
+            detail: self.hosted.detail().to_string(),
+            enabled: self.allowed(),
+            set_by: if self.policy.hosted_network.is_some() { SetBy::Policy } else { SetBy::User },
+            ssid: connection.map(|connection| connection.ssid),
+            interface: ap.map(|ap| ap.interface),
+            device_guid: self.device_guid(),
+            bssid: running.map(|running| running.bssid),
+            channel: ap.map(|ap| ap.radio.channel),
+            frequency_mhz: running.map(|running| running.frequency_mhz),
+            phy: ap.map(|ap| ap.radio.phy),
+            max_peers: connection.map_or(DEFAULT_MAX_PEERS, |connection| connection.max_peers),
+            references: self.sessions.references(),
+            forced: self.sessions.forced(),
+            peers: self.hosted.peer_views(now.mono),
+        }
+    }
+
+    /// The GUID of the virtual adapter, which exists while the network is available and was ever configured.
+    fn device_guid(&self) -> Option<String> {
+        let configured = self.hosted.ever_started || self.settings.connection.is_some();
+        if !configured || self.hosted.phase() == Phase::Unavailable {
+            return None;
+        }
+        let bssid = match &self.intent.ap {
+            Some(ap) => ap.bssid,
+            None => {
+                radio_plan(self.radio.as_ref()?, &self.network, &self.config.radio).ok()?.address.derived(0)
+            }
+        };
+        Some(connection_guid(&self.config.machine_id, bssid))
+    }
+
+    /// The interface of the hosted network for those who look for it in the list of connections: there after
+    /// the first start, as long as the network is available.
+    pub(crate) fn hosted_adapter(&self) -> Option<IfName> {
+        if let Some(ap) = &self.intent.ap {
+            return Some(ap.interface);
+        }
+        (self.hosted.ever_started && self.hosted.phase() != Phase::Unavailable)
+            .then(|| ap_name(&self.network))
+    }
+
+    pub(crate) fn sharing_phase(&self) -> SharingPhase {
+        match (self.shared.pending, self.shared.mode) {
+            (Some(pending), _) => pending,
+            (None, SharingMode::Off) => SharingPhase::Stopped,
+            (None, SharingMode::Standalone | SharingMode::Full) => SharingPhase::Running,
+        }
+    }
+
+    /// Sharing as the last finished transaction left it.
+    pub(crate) fn sharing_view(&self) -> SharingView {
+        let mut view =
+            SharingView { mode: self.shared.mode, phase: self.sharing_phase(), ..SharingView::default() };
+        let served = self.lanes.served().and_then(|plan| plan.segment.as_ref());
+        match (self.shared.mode, &self.shared.pair) {
+            (SharingMode::Off, _) | (SharingMode::Full, None) => {}
+            (SharingMode::Standalone, _) => {
+                view.private.extend(self.intent.ap.as_ref().map(|ap| ap.interface));
+                view.subnet = self.subnets.standalone;
+            }
+            (SharingMode::Full, Some(pair)) => {
+                view.public = public_side(pair, &self.network);
+                view.private = self.private_names(pair);
+                view.subnet = self.subnets.full;
+                view.dns = self.dns_down.is_none() && served.is_some_and(|segment| segment.dns.is_some());
+                if view.public.is_none() {
+                    view.detail.push("no public connection is there at the moment".to_string());
+                }
+                if view.private.is_empty() {
+                    view.detail.push("no private connection is there at the moment".to_string());
+                }
+            }
+        }
+        if self.shared.mode != SharingMode::Off {
+            view.detail.extend(self.dns_down.iter().map(|cause| format!("DNS does not answer: {cause}")));
+            view.detail.extend(self.troubles.values().cloned());
+            view.detail.extend(self.lanes.failures());
+        }
+        view
+    }
+
+    /// The private connections of a pair that exist.
+    fn private_names(&self, pair: &SharingPair) -> Vec<IfName> {
+        pair.private
+            .iter()
+            .filter_map(|choice| match choice {
+                PrivateChoice::HostedNetwork => self.intent.ap.as_ref().map(|ap| ap.interface),
+                PrivateChoice::Interface(name) => self.network.link(name.as_str()).map(|link| link.name),
+            })
+            .collect()
+    }
+
+    /// Every connection; the adapter of the hosted network once it was started and while it is available.
+    pub fn connections(&self) -> Vec<ConnectionView> {
+        let adapter = self.hosted_adapter();
+        let side = self.shared.pair.as_ref().and_then(|pair| self.side(pair));
+        let mut views: Vec<ConnectionView> = self
+            .network
+            .links
+            .iter()
+            .filter(|link| link.media != MediaType::None && Some(link.name) != adapter)
+            .filter(|link| !link.ours || side.as_ref().is_some_and(|side| side.interface == link.name))
+            .map(|link| self.connection(link))
+            .collect();
+        if let Some(name) = adapter {
+            let role = match &self.shared.pair {
+                Some(pair) if Self::over_hosted(&pair.private) => ConnectionRole::Private,
+                Some(_) | None => ConnectionRole::None,
+            };
+            let status = match self.hosted.state() {
+                HostedState::Active => ConnectionStatus::Connected,
+                HostedState::Idle | HostedState::Unavailable => ConnectionStatus::MediaDisconnected,
+            };
+            views.push(ConnectionView {
+                name,
+                guid: self.device_guid().unwrap_or_else(|| self.guid_of(name.as_str())),
+                media: MediaType::Lan,
+                status,
+                role,
+                not_sharable: None,
+                hosted_network: true,
+                default_route: false,
+                incoming_only: false,
+            });
+        }
+        views
+    }
+
+    fn side(&self, pair: &SharingPair) -> Option<PrivateSide> {
+        private_side(pair, self.intent.ap.as_ref(), &self.network)
+    }
+
+    fn guid_of(&self, name: &str) -> String {
+        named_guid(&self.config.machine_id, name.as_bytes())
+    }
+
+    fn connection(&self, link: &Link) -> ConnectionView {
+        let role = match &self.shared.pair {
+            Some(pair) if public_side(pair, &self.network) == Some(link.name) => ConnectionRole::Public,
+            Some(pair) if pair.private.contains(&PrivateChoice::Interface(link.name)) => {
+                ConnectionRole::Private
+            }
+            Some(_) | None => ConnectionRole::None,
+        };
+        let status = match (link.up, link.carrier) {
+            (true, true) => ConnectionStatus::Connected,
+            (true, false) => ConnectionStatus::MediaDisconnected,
+            (false, _) => ConnectionStatus::Disconnected,
+        };
+        let member = link.master.filter(|_| role == ConnectionRole::None);
+        let not_sharable = link
+            .not_sharable()
+            .map(ToString::to_string)
+            .or_else(|| member.map(|master| format!("it is a member of {master}")));
+        ConnectionView {
+            name: link.name,
+            guid: link.address.map_or_else(
+                || self.guid_of(link.name.as_str()),
+                |address| connection_guid(&self.config.machine_id, address),
+            ),
+            media: link.media,
+            status,
+            role,
+            not_sharable,
+            hosted_network: false,
+            default_route: self.network.default_route == Some(link.name),
+            incoming_only: link.incoming_only,
+        }
+    }
+}
