@@ -1,0 +1,38 @@
+//! The counters of both engines and of what drives them, as one list with stable names.
+
+use hn_types::observed::Counter;
+
+use crate::{dhcp::Dhcp, dns::Dns};
+
+/// Everything that was counted, in a fixed order.
+pub(crate) fn list(dhcp: &Dhcp, dns: Option<&Dns>) -> Vec<Counter> {
+    let mut list = Vec::with_capacity(96);
+    let mut push = |name: &str, value: u64| list.push(Counter { name: name.to_owned(), value });
+
+    macro_rules! fields {
+        ($prefix:literal, $counters:expr, $($field:ident)*) => {
+            $(push(concat!($prefix, stringify!($field)), $counters.$field);)*
+        };
+    }
+
+    let counters = dhcp.server().counters();
+    fields!("dhcp_", counters, discovers requests declines releases informs offers acks naks probes conflicts
+        conflicts_unsaid offers_evicted persist_failures restored restore_ignored);
+    for (reason, count) in counters.drops() {
+        push(&format!("dhcp_dropped_{}", reason.name()), count);
+    }
+    fields!("dhcp_", dhcp.driven, send_failed overlong damaged);
+
+    if let Some(dns) = dns {
+        let counters = dns.forwarder().counters();
+        fields!("dns_", counters, queries replies hits misses coalesced local truncated prefetches
+            dropped_source dropped_length dropped_response dropped_duplicate dropped_output
+            dropped_reconfigured malformed refused bad_version client_limit lookup_limit no_upstream failures
+            asks asks_tcp timeouts upstream_errors upstream_failures tcp_retries edns_fallbacks
+            case_mismatches response_unexpected response_mismatched response_malformed output_full
+            cache_inserts cache_evictions cache_too_long names_refused);
+        push("dns_send_failed", dns.send_failed);
+        push("dns_connections_refused", dns.refused());
+    }
+    list
+}

@@ -1,0 +1,280 @@
+//! The name server of the segment: the engine, the sockets its clients ask on and the sockets it asks
+//! resolvers on, joined.
+//!
+//! Owns all of them.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use hn_dns::{Client, ClientTransport, Event, Forwarder, Output};
+use hn_types::{Monotonic, observed::Lease};
+use rustix::{fs::OFlags, io};
+
+use crate::{
+    clients::Clients,
+    poller::{Interest, Poller, Readiness, Slot, Token},
+    resolvers::Resolvers,
+    sys::{Flushed, RecvBatch, SendBatch},
+};
+
+/// Resolvers that are used.
+const RESOLVERS: usize = 8;
+
+/// The sockets of the private side.
+#[derive(Debug)]
+struct Ports {
+    queries: OwnedFd,
+    listener: OwnedFd,
+}
+
+/// The name server.
+#[derive(Debug)]
+pub(crate) struct Dns {
+    forwarder: Forwarder,
+    ports: Option<Ports>,
+    replies: SendBatch,
+    /// Replies wait for the socket, and no question is read before they have left.
+    blocked: bool,
+    clients: Clients,
+    resolvers: Resolvers,
+    known: Vec<SocketAddr>,
+    down: BTreeSet<SocketAddr>,
+    /// Clients that have a question which had to wait for a reply.
+    waiting: Vec<Slot>,
+    /// Replies the kernel refused.
+    pub(crate) send_failed: u64,
+}
+
+impl Dns {
+    pub(crate) fn new(forwarder: Forwarder) -> Self {
+        Self {
+            forwarder,
+            ports: None,
+            replies: SendBatch::new(),
+            blocked: false,
+            clients: Clients::new(),
+            resolvers: Resolvers::new(),
+            known: Vec::new(),
+            down: BTreeSet::new(),
+            waiting: Vec::new(),
+            send_failed: 0,
+        }
+    }
+
+    /// Answers on these sockets, and on no others.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be waited for.
+    pub(crate) fn serve(&mut self, poller: &Poller, queries: OwnedFd, listener: OwnedFd) -> io::Result<()> {
+        self.leave(poller);
+        // A connection that vanished between the event and the call must not stop the loop.
+        let flags = rustix::fs::fcntl_getfl(&listener)?;
+        rustix::fs::fcntl_setfl(&listener, flags | OFlags::NONBLOCK)?;
+        poller.add(&queries, Token::Queries, Interest::READ)?;
+        if let Err(error) = poller.add(&listener, Token::Listener, Interest::READ) {
+            poller.remove(&queries);
+            return Err(error);
+        }
+        self.ports = Some(Ports { queries, listener });
+        Ok(())
+    }
+
+    /// Closes the sockets of the private side.
+    pub(crate) fn leave(&mut self, poller: &Poller) {
+        if let Some(Ports { queries, listener }) = self.ports.take() {
+            poller.remove(&queries);
+            poller.remove(&listener);
+        }
+        self.replies.clear();
+        self.blocked = false;
+        self.clients.close_all(poller);
+    }
+
+    pub(crate) const fn forwarder(&self) -> &Forwarder {
+        &self.forwarder
+    }
+
+    /// Connections that were refused.
+    pub(crate) const fn refused(&self) -> u64 {
+        self.clients.refused
+    }
+
+    /// Asks these resolvers from here on.
+    pub(crate) fn set_upstreams(&mut self, resolvers: &[SocketAddr], now: Monotonic) {
+        self.known = resolvers.iter().take(RESOLVERS).copied().collect();
+        self.down.retain(|resolver| self.known.contains(resolver));
+        self.forwarder.set_upstreams(&self.known, now);
+    }
+
+    /// Every resolver there is, when none of them answers.
+    pub(crate) fn silent_resolvers(&self) -> Option<&[SocketAddr]> {
+        let silent = !self.known.is_empty() && self.known.iter().all(|resolver| self.down.contains(resolver));
+        silent.then_some(&self.known)
+    }
+
+    /// The device of `lease` has the name it says.
+    pub(crate) fn name(&mut self, lease: &Lease) {
+        if lease.hostname.is_empty() {
+            self.forwarder.remove_name(lease.address);
+        } else {
+            // A name that is refused is counted by the forwarder; the lease is none the worse for it.
+            let _ = self.forwarder.set_name(&lease.hostname, lease.address);
+        }
+    }
+
+    /// Nobody has this address.
+    pub(crate) fn unname(&mut self, address: std::net::Ipv4Addr) {
+        self.forwarder.remove_name(address);
+    }
+
+    /// The UDP socket of the private side is ready: takes one batch of questions.
+    pub(crate) fn handle_queries(
+        &mut self,
+        poller: &Poller,
+        ready: Readiness,
+        received: &mut RecvBatch,
+        now: Monotonic,
+    ) {
+        if ready.write && self.blocked {
+            self.flush(poller);
+        }
+        let Some(Ports { queries, .. }) = self.ports.as_ref().filter(|_| ready.read && !self.blocked) else {
+            return;
+        };
+        match received.receive(queries.as_fd()) {
+            Ok(count) => {
+                for index in 0..count {
+                    let Some(datagram) = received.get(index) else { break };
+                    let Some(addr) = datagram.from else { continue };
+                    let client = Client { addr, transport: ClientTransport::Udp };
+                    // One that was cut short fails to parse, which is counted.
+                    self.forwarder.handle_query(datagram.bytes, client, now);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the name server's socket failed"),
+        }
+    }
+
+    /// Connections wait.
+    pub(crate) fn handle_listener(&mut self, poller: &Poller, now: Monotonic) {
+        if let Some(Ports { listener, .. }) = &self.ports {
+            self.clients.accept(poller, listener, now);
+        }
+    }
+
+    /// A TCP client is ready.
+    pub(crate) fn handle_client(&mut self, poller: &Poller, ready: Readiness, slot: Slot, now: Monotonic) {
+        self.clients.handle_ready(poller, ready, slot, &mut self.forwarder, now);
+    }
+
+    /// A socket towards a resolver is ready.
+    pub(crate) fn handle_resolver(
+        &mut self,
+        poller: &Poller,
+        ready: Readiness,
+        slot: Slot,
+        received: &mut RecvBatch,
+        now: Monotonic,
+    ) {
+        self.resolvers.handle_ready(poller, ready, slot, received, &mut self.forwarder, now);
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, poller: &Poller, now: Monotonic) {
+        if self.forwarder.poll_timeout().is_some_and(|at| at <= now) {
+            self.forwarder.handle_timeout(now);
+        }
+        self.clients.handle_timeout(poller, now);
+    }
+
+    /// When [`Dns::handle_timeout`] has something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
+        self.forwarder.poll_timeout().into_iter().chain(self.clients.poll_timeout()).min()
+    }
+
+    /// Carries out what the engine wants. True when the resolvers' health changed.
+    pub(crate) fn settle(&mut self, poller: &Poller, now: Monotonic) -> bool {
+        let mut health_changed = false;
+        loop {
+            health_changed |= self.drain(poller, now);
+            self.resolvers.flush();
+            // What failed is asked elsewhere, at most once for every resolver there is.
+            let failed = self.resolvers.report_failures(poller, &mut self.forwarder, now);
+            let waiting = std::mem::take(&mut self.waiting);
+            for &slot in &waiting {
+                self.clients.resume(poller, slot, &mut self.forwarder, now);
+            }
+            if !failed && waiting.is_empty() {
+                break;
+            }
+        }
+        if !self.blocked && !self.replies.is_empty() {
+            self.flush(poller);
+        }
+        health_changed
+    }
+
+    fn drain(&mut self, poller: &Poller, now: Monotonic) -> bool {
+        let mut health_changed = false;
+        loop {
+            if self.replies.is_full() {
+                if !self.blocked {
+                    self.flush(poller);
+                }
+                if self.blocked {
+                    return health_changed;
+                }
+            }
+            match self.forwarder.poll_output() {
+                Some(Output::Reply { client, bytes }) => match client.transport {
+                    ClientTransport::Udp => {
+                        if !self.replies.push(bytes, Some(client.addr)) {
+                            self.send_failed += 1;
+                        }
+                    }
+                    ClientTransport::Tcp(number) => {
+                        self.waiting.extend(self.clients.reply(poller, number, bytes, now));
+                    }
+                },
+                Some(Output::Ask { upstream, route, bytes }) => {
+                    self.resolvers.ask(poller, upstream, route, bytes);
+                }
+                Some(Output::Close { route }) => self.resolvers.close(poller, route),
+                Some(Output::Forget { upstream }) => self.resolvers.forget(poller, upstream),
+                Some(Output::Event(Event::UpstreamDown(resolver))) => {
+                    health_changed |= self.down.insert(resolver);
+                }
+                Some(Output::Event(Event::UpstreamUp(resolver))) => {
+                    health_changed |= self.down.remove(&resolver);
+                }
+                Some(_) => {}
+                None => return health_changed,
+            }
+        }
+    }
+
+    fn flush(&mut self, poller: &Poller) {
+        let Some(Ports { queries, .. }) = &self.ports else {
+            self.replies.clear();
+            return;
+        };
+        let Flushed { failed, blocked, .. } = self.replies.flush(queries.as_fd());
+        self.send_failed += failed as u64;
+        if blocked != self.blocked {
+            let interest = if blocked { Interest::WRITE } else { Interest::READ };
+            if poller.modify(queries, Token::Queries, interest).is_ok() {
+                self.blocked = blocked;
+            }
+        }
+    }
+}
+
+/// That none of these answers, for people.
+pub(crate) fn silence(resolvers: &[SocketAddr]) -> String {
+    let list: Vec<String> = resolvers.iter().map(|resolver| resolver.ip().to_string()).collect();
+    format!("no name server of the public side answers ({})", list.join(", "))
+}

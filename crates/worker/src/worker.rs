@@ -1,0 +1,467 @@
+//! The loop: one thread that waits on everything at once and joins the control channel, the engines and their
+//! sockets.
+//!
+//! A turn is: wait, hand everything that came to the engines (at most one batch for each source), do what is
+//! due, then carry out what the engines want. Nothing is waited for but the poller, except once: the end of
+//! a journal write, when the segment is given up. Without a client it never wakes up.
+
+use std::{net::SocketAddr, os::fd::OwnedFd, time::Duration};
+
+use hn_dhcp4::Event;
+use hn_dns::Forwarder;
+use hn_ports::services::{FromWorker, ToWorker};
+use hn_types::{
+    MacAddr, Monotonic, Now, Wall,
+    observed::{Counter, ServiceEvent, ServiceTrouble},
+    plan::ServiceSegment,
+};
+use rustix::{
+    io::Errno,
+    rand::GetRandomFlags,
+    time::{ClockId, clock_gettime},
+};
+
+use crate::{
+    WorkerError,
+    control::{Command, Control, ControlError},
+    counters,
+    dhcp::{self, Dhcp, Rewritten},
+    dns::{self, Dns},
+    journal, plan,
+    poller::{Interest, Poller, Readiness, Token},
+    sys::RecvBatch,
+    writer::Writer,
+};
+
+/// How long after something happened the counters are reported.
+const COUNTERS_EVERY: Duration = Duration::from_secs(30);
+/// How often a control process that cannot follow gets a complete list.
+const LEASES_EVERY: Duration = Duration::from_secs(1);
+/// How long an address conflict is shown after it was last seen.
+const CONFLICT_SHOWN: Duration = Duration::from_secs(600);
+/// Commands taken per turn.
+const COMMANDS: usize = 8;
+
+/// What is served.
+#[derive(Debug)]
+struct Segment {
+    generation: u64,
+    dhcp: Dhcp,
+    /// Absent in standalone mode.
+    dns: Option<Dns>,
+}
+
+/// What is wrong, as last reported.
+#[derive(Debug, Default)]
+struct Troubles {
+    pool_exhausted: bool,
+    resolvers_silent: bool,
+    /// When the last conflict is forgotten.
+    conflict_until: Option<Monotonic>,
+}
+
+/// The worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    control: Control,
+    /// The control channel is waited for to take more.
+    control_blocked: bool,
+    poller: Poller,
+    writer: Writer,
+    received: RecvBatch,
+    segment: Option<Segment>,
+    troubles: Troubles,
+    /// When the counters are due; absent when nothing happened since.
+    counters_at: Option<Monotonic>,
+    counters: Vec<Counter>,
+    /// Before this no complete list is sent again.
+    leases_at: Monotonic,
+}
+
+/// Both clocks.
+fn now() -> Now {
+    let mono = clock_gettime(ClockId::Boottime);
+    let wall = clock_gettime(ClockId::RealtimeCoarse);
+    let nanos =
+        Duration::new(u64::try_from(mono.tv_sec).unwrap_or(0), u32::try_from(mono.tv_nsec).unwrap_or(0));
+    Now { mono: Monotonic::ZERO + nanos, wall: Wall::from_unix(u64::try_from(wall.tv_sec).unwrap_or(0)) }
+}
+
+/// Bytes of the system's generator.
+fn random<const N: usize>() -> Result<[u8; N], Errno> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match rustix::rand::getrandom(rest, GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
+
+/// The descriptors of a command, exactly as many as it has.
+fn exactly<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N], ControlError> {
+    descriptors
+        .try_into()
+        .map_err(|_| ControlError::Malformed("another number of descriptors than the command has"))
+}
+
+impl Worker {
+    pub(crate) fn new(control: OwnedFd, writer: Writer) -> Result<Self, WorkerError> {
+        let worker = Self {
+            control: Control::new(control),
+            control_blocked: false,
+            poller: Poller::new()?,
+            writer,
+            received: RecvBatch::new(),
+            segment: None,
+            troubles: Troubles::default(),
+            counters_at: None,
+            counters: Vec::new(),
+            leases_at: Monotonic::ZERO,
+        };
+        worker.poller.add(worker.control.as_fd(), Token::Control, Interest::READ)?;
+        worker.poller.add(worker.writer.as_fd(), Token::Written, Interest::READ)?;
+        Ok(worker)
+    }
+
+    /// Works until the control process is gone.
+    pub(crate) fn run(mut self) -> Result<(), WorkerError> {
+        self.control.send(FromWorker::Ready)?;
+        match self.turns() {
+            Err(WorkerError::Control(ControlError::Gone)) => Ok(()),
+            Err(error) => Err(error),
+            Ok(never) => match never {},
+        }
+    }
+
+    fn turns(&mut self) -> Result<std::convert::Infallible, WorkerError> {
+        let mut now = now();
+        loop {
+            self.settle(now)?;
+            let timeout = self.poll_timeout().map(|at| at.since(now.mono));
+            self.poller.wait(timeout)?;
+            now = self::now();
+            for index in 0..self.poller.len() {
+                if let Some(ready) = self.poller.get(index) {
+                    self.handle_ready(ready, now)?;
+                }
+            }
+            self.handle_timeout(now)?;
+        }
+    }
+
+    fn handle_ready(&mut self, ready: Readiness, now: Now) -> Result<(), WorkerError> {
+        let Self { poller, received, segment, writer, .. } = self;
+        match ready.token {
+            Token::Control => {
+                if ready.read {
+                    for _ in 0..COMMANDS {
+                        match self.control.receive()? {
+                            Some(command) => self.handle_command(command, now)?,
+                            None => break,
+                        }
+                    }
+                }
+                return Ok(());
+            }
+            Token::Written => {
+                // With no segment left there is nobody to tell, and nothing was under way.
+                let rewritten = segment.as_mut().and_then(|segment| segment.dhcp.handle_written(writer));
+                return self.report_rewritten(rewritten);
+            }
+            Token::Frames | Token::Queries | Token::Listener | Token::Client(_) | Token::Upstream(_) => {}
+        }
+        let Some(Segment { dhcp, dns, .. }) = segment else { return Ok(()) };
+        match (ready.token, dns) {
+            (Token::Frames, _) => dhcp.handle_ready(poller, ready, received, now),
+            (Token::Queries, Some(dns)) => dns.handle_queries(poller, ready, received, now.mono),
+            (Token::Listener, Some(dns)) => dns.handle_listener(poller, now.mono),
+            (Token::Client(slot), Some(dns)) => dns.handle_client(poller, ready, slot, now.mono),
+            (Token::Upstream(slot), Some(dns)) => {
+                dns.handle_resolver(poller, ready, slot, received, now.mono);
+            }
+            (Token::Queries | Token::Listener | Token::Client(_) | Token::Upstream(_), None)
+            | (Token::Control | Token::Written, _) => {}
+        }
+        self.counters_at.get_or_insert(now.mono + COUNTERS_EVERY);
+        Ok(())
+    }
+
+    // --- commands ---------------------------------------------------------------------------------
+
+    fn handle_command(&mut self, command: Command, now: Now) -> Result<(), WorkerError> {
+        let Command { message, descriptors } = command;
+        match message {
+            ToWorker::Serve { generation, segment, index: _, mac, probe } => {
+                let [socket, journal] = exactly(descriptors)?;
+                self.give_up()?;
+                match self.serve(generation, &segment, mac, probe, socket, journal, now) {
+                    Ok(()) => {}
+                    Err(cause) => self.control.send(FromWorker::Failed { generation, cause })?,
+                }
+            }
+            ToWorker::ServeDns { generation } => {
+                let [queries, listener] = exactly(descriptors)?;
+                let dns = self.segment.as_mut().filter(|segment| segment.generation == generation);
+                let answer = match dns.map(|segment| &mut segment.dns) {
+                    Some(Some(dns)) => match dns.serve(&self.poller, queries, listener) {
+                        Ok(()) => FromWorker::ServingDns { generation },
+                        Err(error) => FromWorker::Failed {
+                            generation,
+                            cause: format!(
+                                "the name server's sockets are of no use (error {})",
+                                error.raw_os_error()
+                            ),
+                        },
+                    },
+                    Some(None) => {
+                        FromWorker::Failed { generation, cause: "the segment has no name server".to_owned() }
+                    }
+                    None => FromWorker::Failed { generation, cause: "the segment is not served".to_owned() },
+                };
+                self.control.send(answer)?;
+            }
+            ToWorker::Upstreams(resolvers) => {
+                let [] = exactly(descriptors)?;
+                self.set_upstreams(&resolvers, now);
+                self.report_silence()?;
+            }
+            ToWorker::Compact { generation } => {
+                let [file] = exactly(descriptors)?;
+                match &mut self.segment {
+                    Some(segment) => segment.dhcp.compact(generation, file),
+                    None => self.control.send(FromWorker::Compacted { generation, ok: false })?,
+                }
+            }
+            ToWorker::Stop { generation } => {
+                let [] = exactly(descriptors)?;
+                self.give_up()?;
+                self.control.send(FromWorker::Stopped { generation })?;
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one command and its descriptors")]
+    fn serve(
+        &mut self,
+        generation: u64,
+        segment: &ServiceSegment,
+        mac: MacAddr,
+        probe: bool,
+        socket: OwnedFd,
+        file: OwnedFd,
+        now: Now,
+    ) -> Result<(), String> {
+        let broken = |error: Errno| format!("the lease journal cannot be read: {}", journal::explain(error));
+        let config = plan::dhcp(segment, mac, probe).map_err(|error| error.to_string())?;
+        let seed = random().map_err(|error| format!("no random numbers (error {})", error.raw_os_error()))?;
+        let dns = match &segment.dns {
+            Some(plan) => {
+                let seed = random()
+                    .map_err(|error| format!("no random numbers (error {})", error.raw_os_error()))?;
+                let config = plan::dns(segment.address, plan);
+                let forwarder = Forwarder::new(config, seed, now.mono).map_err(|error| error.to_string())?;
+                Some(Dns::new(forwarder))
+            }
+            None => None,
+        };
+        let dhcp =
+            Dhcp::start(&self.poller, config, u64::from_ne_bytes(seed), socket, file, now).map_err(broken)?;
+        let leases = dhcp.leases();
+        self.segment = Some(Segment { generation, dhcp, dns });
+        if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
+            for lease in &leases {
+                dns.name(lease);
+            }
+        }
+        if let Some(plan) = &segment.dns {
+            self.set_upstreams(&plan.upstreams, now);
+        }
+        let count = u32::try_from(leases.len()).unwrap_or(u32::MAX);
+        let answer = FromWorker::Serving { generation, leases: count };
+        self.control.send(answer).map_err(|error| error.to_string())?;
+        self.control.send_leases(leases);
+        self.counters_at.get_or_insert(now.mono + COUNTERS_EVERY);
+        Ok(())
+    }
+
+    fn set_upstreams(&mut self, resolvers: &[SocketAddr], now: Now) {
+        if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
+            dns.set_upstreams(resolvers, now.mono);
+        }
+    }
+
+    /// Ends the service of the segment: what is being written is finished and acknowledged.
+    fn give_up(&mut self) -> Result<(), WorkerError> {
+        let Some(mut segment) = self.segment.take() else { return Ok(()) };
+        if let Some(dns) = &mut segment.dns {
+            dns.leave(&self.poller);
+        }
+        let rewritten = segment.dhcp.finish(&self.poller, &mut self.writer);
+        segment.dhcp.leave(&self.poller);
+        for rewritten in rewritten {
+            self.report_rewritten(Some(rewritten))?;
+        }
+        self.report_events(&mut segment)?;
+        for (kind, shown) in [
+            (ServiceTrouble::PoolExhausted, self.troubles.pool_exhausted),
+            (ServiceTrouble::Upstreams, self.troubles.resolvers_silent),
+            (ServiceTrouble::AddressConflict, self.troubles.conflict_until.is_some()),
+            (ServiceTrouble::LeaseStore, segment.dhcp.failure().is_some()),
+        ] {
+            if shown {
+                self.report_trouble(kind, String::new())?;
+            }
+        }
+        self.troubles = Troubles::default();
+        self.counters_at = None;
+        self.counters = Vec::new();
+        Ok(())
+    }
+
+    // --- time -------------------------------------------------------------------------------------
+
+    fn poll_timeout(&self) -> Option<Monotonic> {
+        let segment = self.segment.as_ref();
+        let engines = [
+            segment.and_then(|segment| segment.dhcp.poll_timeout()),
+            segment.and_then(|segment| segment.dns.as_ref()).and_then(Dns::poll_timeout),
+            self.counters_at,
+            self.troubles.conflict_until,
+            self.control.wants_leases().then_some(self.leases_at),
+        ];
+        engines.into_iter().flatten().min()
+    }
+
+    fn handle_timeout(&mut self, now: Now) -> Result<(), WorkerError> {
+        if let Some(segment) = &mut self.segment {
+            segment.dhcp.handle_timeout(now);
+            if let Some(dns) = &mut segment.dns {
+                dns.handle_timeout(&self.poller, now.mono);
+            }
+        }
+        if self.troubles.conflict_until.is_some_and(|at| at <= now.mono) {
+            self.troubles.conflict_until = None;
+            self.report_trouble(ServiceTrouble::AddressConflict, String::new())?;
+        }
+        if self.counters_at.is_some_and(|at| at <= now.mono) {
+            self.counters_at = None;
+            if let Some(segment) = &self.segment {
+                let counters = counters::list(&segment.dhcp, segment.dns.as_ref());
+                if counters != self.counters {
+                    self.counters.clone_from(&counters);
+                    self.control.send(FromWorker::Event(ServiceEvent::Counters(counters)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // --- carrying out -----------------------------------------------------------------------------
+
+    fn settle(&mut self, now: Now) -> Result<(), WorkerError> {
+        if let Some(mut segment) = self.segment.take() {
+            let rewritten = segment.dhcp.settle(&self.poller, &mut self.writer);
+            let events = self.report_events(&mut segment);
+            let wants_compaction = segment.dhcp.wants_compaction();
+            let health_changed = segment.dns.as_mut().is_some_and(|dns| dns.settle(&self.poller, now.mono));
+            if self.control.wants_leases() && self.leases_at <= now.mono {
+                self.leases_at = now.mono + LEASES_EVERY;
+                self.control.send_leases(segment.dhcp.leases());
+            }
+            self.segment = Some(segment);
+            events?;
+            self.report_rewritten(rewritten)?;
+            if wants_compaction {
+                self.control.send(FromWorker::WantsCompaction)?;
+            }
+            if health_changed {
+                self.report_silence()?;
+            }
+        }
+        self.control.flush()?;
+        let blocked = self.control.is_blocked();
+        if blocked != self.control_blocked {
+            let interest = Interest { read: true, write: blocked };
+            self.poller.modify(self.control.as_fd(), Token::Control, interest)?;
+            self.control_blocked = blocked;
+        }
+        Ok(())
+    }
+
+    fn report_events(&mut self, segment: &mut Segment) -> Result<(), WorkerError> {
+        let mut events = std::mem::take(&mut segment.dhcp.events);
+        let result = events.drain(..).try_for_each(|event| self.report_event(segment, &event));
+        segment.dhcp.events = events;
+        result
+    }
+
+    fn report_event(&mut self, segment: &mut Segment, event: &Event) -> Result<(), WorkerError> {
+        match event {
+            Event::LeaseBound { lease, renewed } => {
+                let lease = dhcp::report(lease);
+                if let Some(dns) = &mut segment.dns {
+                    dns.name(&lease);
+                }
+                self.control.send_lease_event(ServiceEvent::LeaseBound(lease));
+                if !renewed && std::mem::take(&mut self.troubles.pool_exhausted) {
+                    self.report_trouble(ServiceTrouble::PoolExhausted, String::new())?;
+                }
+            }
+            Event::LeaseReleased { address, mac }
+            | Event::LeaseExpired { address, mac }
+            | Event::Declined { address, mac } => {
+                if let Some(dns) = &mut segment.dns {
+                    dns.unname(*address);
+                }
+                self.control.send_lease_event(ServiceEvent::LeaseEnded { mac: *mac, address: *address });
+            }
+            Event::Conflict { address, claimant, holder } => {
+                self.troubles.conflict_until = Some(now().mono + CONFLICT_SHOWN);
+                let cause = match holder {
+                    Some(holder) => format!("{claimant} uses {address}, which is leased to {holder}"),
+                    None => format!("{claimant} uses {address} without a lease"),
+                };
+                self.report_trouble(ServiceTrouble::AddressConflict, cause)?;
+            }
+            Event::PoolExhausted => {
+                self.troubles.pool_exhausted = true;
+                let cause = "every address of the pool is in use".to_owned();
+                self.report_trouble(ServiceTrouble::PoolExhausted, cause)?;
+            }
+            Event::PersistFailed => {
+                let why = segment.dhcp.failure().map(journal::explain).unwrap_or_default();
+                let cause = format!("leases cannot be stored, so none are given: {why}");
+                self.report_trouble(ServiceTrouble::LeaseStore, cause)?;
+            }
+            Event::PersistRecovered => self.report_trouble(ServiceTrouble::LeaseStore, String::new())?,
+        }
+        Ok(())
+    }
+
+    fn report_trouble(&mut self, kind: ServiceTrouble, cause: String) -> Result<(), WorkerError> {
+        Ok(self.control.send(FromWorker::Event(ServiceEvent::Trouble { kind, cause }))?)
+    }
+
+    /// Reports whether any resolver answers, when that changed.
+    fn report_silence(&mut self) -> Result<(), WorkerError> {
+        let dns = self.segment.as_ref().and_then(|segment| segment.dns.as_ref());
+        let cause = dns.and_then(Dns::silent_resolvers).map(dns::silence);
+        if cause.is_some() == self.troubles.resolvers_silent {
+            return Ok(());
+        }
+        self.troubles.resolvers_silent = cause.is_some();
+        self.report_trouble(ServiceTrouble::Upstreams, cause.unwrap_or_default())
+    }
+
+    fn report_rewritten(&mut self, rewritten: Option<Rewritten>) -> Result<(), WorkerError> {
+        if let Some(Rewritten { generation, ok }) = rewritten {
+            self.control.send(FromWorker::Compacted { generation, ok })?;
+        }
+        Ok(())
+    }
+}
