@@ -109,7 +109,7 @@ fn the_acknowledgement_follows_the_record_and_the_event_follows_it() {
     let client = Client::new(1).with_name("Ann's Laptop");
     let offer = lab.ask(&client.discover()).unwrap();
     let outs = lab.send(&client.select(offer.address()));
-    let [Out::Persist(_, record), Out::Reply(ack), Out::Event(Event::LeaseBound { lease, renewed })] =
+    let [Out::Persist(record), Out::Reply(ack), Out::Event(Event::LeaseBound { lease, renewed })] =
         outs.as_slice()
     else {
         panic!("{outs:?}");

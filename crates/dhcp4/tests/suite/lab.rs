@@ -72,7 +72,7 @@ impl Reply {
 pub enum Out {
     Reply(Reply),
     Probe(Ipv4Addr),
-    Persist(CommitId, LeaseRecord),
+    Persist(LeaseRecord),
     Event(Event),
 }
 
@@ -130,7 +130,7 @@ impl Lab {
                     Output::Transmit(frame) => decode(frame),
                     Output::Persist { commit, record } => {
                         self.outstanding.push_back((commit, record));
-                        Out::Persist(commit, record)
+                        Out::Persist(record)
                     }
                     Output::Event(event) => Out::Event(event),
                 };

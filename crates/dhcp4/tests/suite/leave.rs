@@ -14,7 +14,7 @@ fn a_declined_address_rests_and_the_client_gets_another() {
     let client = Client::new(1);
     let first = lab.acquire(&client);
     let outs = lab.send(&client.decline(first));
-    let [Out::Persist(_, record), Out::Event(event)] = outs.as_slice() else { panic!("{outs:?}") };
+    let [Out::Persist(record), Out::Event(event)] = outs.as_slice() else { panic!("{outs:?}") };
     assert_eq!((record.state, record.address), (RecordState::Declined, first));
     assert_eq!(*event, Event::Declined { address: first, mac: client.mac });
     assert!(lab.lease(first).is_none());
@@ -67,7 +67,7 @@ fn a_released_address_is_kept_for_its_client_while_others_are_free() {
     let client = Client::new(1);
     let address = lab.acquire(&client);
     let outs = lab.send(&client.release(address));
-    let [Out::Persist(_, record), Out::Event(event)] = outs.as_slice() else { panic!("{outs:?}") };
+    let [Out::Persist(record), Out::Event(event)] = outs.as_slice() else { panic!("{outs:?}") };
     assert_eq!(record.state, RecordState::Released);
     assert_eq!(*event, Event::LeaseReleased { address, mac: client.mac });
     assert_eq!(lab.server.leases().count(), 0);

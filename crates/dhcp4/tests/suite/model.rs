@@ -121,45 +121,26 @@ impl Model {
             let who = Self::who(&reply);
             let address = reply.address();
             let held = self.promised.get(&address).filter(|p| p.until > now && p.who != identity(who));
-            match reply.kind() {
-                MessageType::Offer => {
-                    assert!(held.is_none(), "{address} offered to {who}: {held:?}");
-                    self.offered.insert(who, address);
-                }
-                MessageType::Ack => {
-                    assert!(held.is_none(), "{address} acknowledged to {who}: {held:?}");
-                    let Some(&DhcpOption::AddressLeaseTime(term)) =
-                        reply.option(OptionCode::AddressLeaseTime)
-                    else {
-                        panic!("no lease time")
-                    };
-                    let until = self.asked[&reply.message.xid()] + Duration::from_secs(u64::from(term));
-                    let record = self.lab.stored.iter().rev().find(|record| record.address == address);
-                    let record = record.expect("acknowledged without a record");
-                    assert_eq!(record.state, RecordState::Bound, "the last record of {address}");
-                    let covered = record.expires.since(self.lab.now.wall);
-                    assert!(
-                        covered >= until.since(now),
-                        "{covered:?} on disk, {:?} promised",
-                        until.since(now)
-                    );
-                    self.promised.insert(address, Promise { who: identity(who), until });
-                }
-                _ => assert_eq!(reply.kind(), MessageType::Nak),
+            if reply.kind() == MessageType::Nak {
+                continue;
             }
+            assert!(held.is_none(), "{address} given to {who}: {held:?}");
+            if reply.kind() == MessageType::Offer {
+                self.offered.insert(who, address);
+                continue;
+            }
+            assert_eq!(reply.kind(), MessageType::Ack);
+            let Some(&DhcpOption::AddressLeaseTime(term)) = reply.option(OptionCode::AddressLeaseTime) else {
+                panic!("no lease time")
+            };
+            let until = self.asked[&reply.message.xid()] + Duration::from_secs(u64::from(term));
+            let record = self.lab.stored.iter().rev().find(|record| record.address == address);
+            let record = record.expect("acknowledged without a record");
+            assert_eq!(record.state, RecordState::Bound, "the last record of {address}");
+            let covered = record.expires.since(self.lab.now.wall);
+            assert!(covered >= until.since(now), "{covered:?} on disk, {:?} promised", until.since(now));
+            self.promised.insert(address, Promise { who: identity(who), until });
         }
-    }
-
-    /// The client, about to send a new transaction. If a reservation says that its address is no longer its
-    /// own, that ends its lease: whoever asks anew doesn't use it.
-    fn client(&mut self, number: usize) -> Client {
-        if !self.raw.reservations.is_empty() {
-            let moves = |address: Ipv4Addr| (address == ip(11)) != (number == 5);
-            self.promised.retain(|&address, promise| promise.who != identity(number) || !moves(address));
-        }
-        self.xid += 1;
-        self.asked.insert(self.xid, self.lab.now.mono);
-        Client { xid: self.xid, ..client(number) }
     }
 
     fn send(&mut self, frame: &[u8]) {

@@ -19,11 +19,8 @@ fn a_renewal_extends_the_lease_on_disk_first() {
     for frame in [client.renew(address), client.rebind(address)] {
         lab.pass(HOUR);
         let outs = lab.send(&frame);
-        let [
-            Out::Persist(_, record),
-            Out::Reply(ack),
-            Out::Event(Event::LeaseBound { lease, renewed: true }),
-        ] = outs.as_slice()
+        let [Out::Persist(record), Out::Reply(ack), Out::Event(Event::LeaseBound { lease, renewed: true })] =
+            outs.as_slice()
         else {
             panic!("{outs:?}");
         };

@@ -95,7 +95,7 @@ fn every_cell() {
                     {
                         "ack"
                     }
-                    [Out::Persist(_, record), Out::Event(_)] => match record.state {
+                    [Out::Persist(record), Out::Event(_)] => match record.state {
                         hn_dhcp4::RecordState::Declined => "decline",
                         hn_dhcp4::RecordState::Released => "release",
                         hn_dhcp4::RecordState::Bound | hn_dhcp4::RecordState::Expired => "?",
