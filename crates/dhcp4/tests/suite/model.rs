@@ -143,6 +143,18 @@ impl Model {
         }
     }
 
+    /// The client, about to send a new transaction. If a reservation says that its address is no longer its
+    /// own, that ends its lease: whoever asks anew doesn't use it.
+    fn client(&mut self, number: usize) -> Client {
+        if !self.raw.reservations.is_empty() {
+            let moves = |address: Ipv4Addr| (address == ip(11)) != (number == 5);
+            self.promised.retain(|&address, promise| promise.who != identity(number) || !moves(address));
+        }
+        self.xid += 1;
+        self.asked.insert(self.xid, self.lab.now.mono);
+        Client { xid: self.xid, ..client(number) }
+    }
+
     fn send(&mut self, frame: &[u8]) {
         let outs = self.lab.send(frame);
         self.observe(outs);
