@@ -3,9 +3,10 @@
 //! It owns the table `inet hostednet` and nothing else: no other table is read beyond its name, none is
 //! changed. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
 //!
-//! The kernel carries a netlink request out inside of `send` (a replacement of the table takes well below a
-//! millisecond), so these conversations are blocking and have a time limit for the case that the
-//! kernel is stuck. Each one has a socket of its own: what an interrupted one left unread cannot reach the next.
+//! The kernel carries a netlink request out inside of `send`, so these conversations are blocking. A reading takes
+//! microseconds; a replacement takes some milliseconds, nearly all of them the kernel's wait until no processor
+//! runs the old rules any more. There is a time limit for the case that the kernel is stuck. Each conversation has
+//! a socket of its own: what an interrupted one left unread cannot reach the next.
 
 use std::{
     io,
