@@ -1,7 +1,7 @@
 //! A process for the tests: either a locked-down worker whose control channel is its standard input, or one
 //! that tries something forbidden after the same lock-down.
 //!
-//! `child worker` | `child try ACTION`
+//! `child worker [LARGEST_FILE]` | `child try ACTION`
 
 #![expect(unsafe_code, reason = "fork and ptrace are among what must be refused")]
 #![expect(clippy::print_stderr, reason = "says why it fails")]
@@ -9,12 +9,16 @@
 use std::{fs::File, os::fd::AsFd, process::ExitCode};
 
 use hn_worker::{Identity, Options, lockdown};
-use rustix::net::{AddressFamily, SocketType};
+use rustix::{
+    net::{AddressFamily, SocketType},
+    process::{Resource, Rlimit},
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["worker"] => work(),
+        ["worker", room] => room.parse().map_err(Into::into).and_then(limit_files).and_then(|()| work()),
         ["try", action] => attempt(action),
         _ => Err("usage: child worker | child try ACTION".into()),
     };
@@ -35,6 +39,12 @@ fn identity() -> Identity {
     } else {
         Identity { uid: uid.as_raw(), gid: gid.as_raw() }
     }
+}
+
+/// No file may grow beyond `room` bytes.
+fn limit_files(room: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let limit = Rlimit { current: Some(room), maximum: Some(room) };
+    Ok(rustix::process::setrlimit(Resource::Fsize, limit)?)
 }
 
 fn work() -> Result<(), Box<dyn std::error::Error>> {

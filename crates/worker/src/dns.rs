@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct Dns {
     blocked: bool,
     clients: Clients,
     resolvers: Resolvers,
+    /// This host's address, which is never asked.
+    own: IpAddr,
     known: Vec<SocketAddr>,
     down: BTreeSet<SocketAddr>,
     /// Clients that have a question which had to wait for a reply.
@@ -49,7 +51,7 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    pub(crate) fn new(forwarder: Forwarder) -> Self {
+    pub(crate) fn new(forwarder: Forwarder, own: Ipv4Addr) -> Self {
         Self {
             forwarder,
             ports: None,
@@ -57,6 +59,7 @@ impl Dns {
             blocked: false,
             clients: Clients::new(),
             resolvers: Resolvers::new(),
+            own: IpAddr::V4(own),
             known: Vec::new(),
             down: BTreeSet::new(),
             waiting: Vec::new(),
@@ -105,7 +108,8 @@ impl Dns {
 
     /// Asks these resolvers from here on.
     pub(crate) fn set_upstreams(&mut self, resolvers: &[SocketAddr], now: Monotonic) {
-        self.known = resolvers.iter().take(RESOLVERS).copied().collect();
+        let usable = resolvers.iter().filter(|resolver| resolver.ip().to_canonical() != self.own);
+        self.known = usable.take(RESOLVERS).copied().collect();
         self.down.retain(|resolver| self.known.contains(resolver));
         self.forwarder.set_upstreams(&self.known, now);
     }
@@ -127,7 +131,7 @@ impl Dns {
     }
 
     /// Nobody has this address.
-    pub(crate) fn unname(&mut self, address: std::net::Ipv4Addr) {
+    pub(crate) fn unname(&mut self, address: Ipv4Addr) {
         self.forwarder.remove_name(address);
     }
 

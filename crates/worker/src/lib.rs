@@ -101,9 +101,10 @@ pub fn run(options: Options) -> Result<(), WorkerError> {
 
     let report = options.identity.map(lockdown::drop_privilege).transpose()?;
     let writer = writer::Writer::start().map_err(WorkerError::Thread)?;
+    let worker = worker::Worker::new(options.control, writer)?;
     if let Some(report) = report {
         tracing::info!(?report, "privilege given up");
         lockdown::filter_syscalls()?;
     }
-    worker::Worker::new(options.control, writer)?.run()
+    worker.run()
 }

@@ -231,7 +231,9 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let nagle = SeccompRule::new(vec![is(1, libc::IPPROTO_TCP)?, is(2, libc::TCP_NODELAY)?])?;
     rules.insert(libc::SYS_setsockopt, vec![nagle]);
     // A socket that was handed over may have to be made non-blocking.
-    let flags = [libc::F_GETFL, libc::F_SETFL].map(|command| SeccompRule::new(vec![is(1, command)?]));
+    // (And std asks for F_GETFD in debug builds before it closes anything.)
+    let flags =
+        [libc::F_GETFD, libc::F_GETFL, libc::F_SETFL].map(|command| SeccompRule::new(vec![is(1, command)?]));
     rules.insert(libc::SYS_fcntl, flags.into_iter().collect::<Result<_, _>>()?);
     SeccompFilter::new(
         rules,

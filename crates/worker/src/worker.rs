@@ -110,6 +110,8 @@ fn exactly<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N], Co
 
 impl Worker {
     pub(crate) fn new(control: OwnedFd, writer: Writer) -> Result<Self, WorkerError> {
+        // The first look at a clock asks the kernel where the clock is, which is not allowed later.
+        now();
         let worker = Self {
             control: Control::new(control),
             control_blocked: false,
@@ -265,7 +267,7 @@ impl Worker {
                     .map_err(|error| format!("no random numbers (error {})", error.raw_os_error()))?;
                 let config = plan::dns(segment.address, plan);
                 let forwarder = Forwarder::new(config, seed, now.mono).map_err(|error| error.to_string())?;
-                Some(Dns::new(forwarder))
+                Some(Dns::new(forwarder, segment.address.address()))
             }
             None => None,
         };

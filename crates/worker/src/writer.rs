@@ -56,7 +56,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread and returns when it waits for its first job: what a thread needs at its start may
+    /// not be allowed any more a moment later.
     pub(crate) fn start() -> std::io::Result<Self> {
         let wake = Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (jobs, work) = sync_channel::<Job>(1);
@@ -64,6 +65,9 @@ impl Writer {
         let bell = Arc::clone(&wake);
         let thread =
             thread::Builder::new().name("journal".to_owned()).stack_size(STACK).spawn(move || {
+                if finished.send(Done { bytes: Vec::new(), result: Ok(()) }).is_err() {
+                    return;
+                }
                 while let Ok(job) = work.recv() {
                     let result = perform(&job);
                     if finished.send(Done { bytes: job.bytes, result }).is_err() {
@@ -73,6 +77,7 @@ impl Writer {
                     let _ = io::write(&bell, &1_u64.to_ne_bytes());
                 }
             })?;
+        done.recv().map_err(|_| std::io::Error::other("the journal thread ended at once"))?;
         Ok(Self { jobs: Some(jobs), done, wake, thread: Some(thread), busy: false })
     }
 

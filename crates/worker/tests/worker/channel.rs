@@ -6,7 +6,7 @@ use hn_ports::services::{FromWorker, ToWorker};
 use hn_types::observed::ServiceEvent;
 use rustix::net::SendFlags;
 
-use crate::lab::{Lab, dns_sockets, full, standalone};
+use crate::lab::{HOST, Lab, dns_sockets, full, standalone};
 
 #[test]
 fn a_worker_whose_control_process_goes_away_ends_well() {
@@ -30,7 +30,7 @@ fn anything_but_a_command_ends_the_worker_with_an_error() {
     }
     // A command with another number of descriptors than it has.
     let mut lab = Lab::thread(&journal);
-    let (socket, _) = dns_sockets();
+    let (socket, _) = dns_sockets(HOST);
     lab.send(&ToWorker::Stop { generation: 1 }, &[socket.as_fd()]);
     assert!(lab.ended().unwrap_err().contains("descriptors"));
     let mut lab = Lab::thread(&journal);
@@ -87,7 +87,7 @@ fn a_plan_that_cannot_be_served_is_refused_with_its_reason() {
             _ => None,
         })
     };
-    let (socket, listener) = dns_sockets();
+    let (socket, listener) = dns_sockets(HOST);
     let mut segment = standalone();
     segment.dhcp.last = "9.9.9.9".parse().unwrap();
     let mac = hn_types::MacAddr([2, 0, 0, 0, 0, 1]);

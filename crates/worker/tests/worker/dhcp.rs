@@ -6,7 +6,6 @@ use dhcproto::v4::{DhcpOption, MessageType, OptionCode};
 use hn_dhcp4::{LeaseRecord, RecordState};
 use hn_ports::services::{FromWorker, ToWorker};
 use hn_types::observed::{ServiceEvent, ServiceTrouble};
-use rustix::process::{Pid, Resource, Rlimit};
 
 use crate::lab::{Lab, discover, full, journal_file, mac, reboot, release, request, standalone};
 
@@ -111,35 +110,38 @@ fn promised_prefix(path: &Path) -> BTreeMap<Ipv4Addr, LeaseRecord> {
 #[test]
 fn a_disk_without_room_means_silence_until_there_is_room_again() {
     let folder = tempfile::tempdir().unwrap();
-    let mut lab = Lab::process(&folder.path().join("leases"));
+    let (old, new) = (folder.path().join("leases"), folder.path().join("leases.new"));
+    // Room for three records and a half: the fourth write is cut short and must be undone.
+    let three = 3 * LeaseRecord::SIZE as u64;
+    let mut lab = Lab::process_with_room(&old, three + 60);
     lab.serve(1, standalone());
     let first = lab.acquire(1, "");
-    let pid = Pid::from_raw(i32::try_from(lab.pid()).unwrap());
-    let room = |bytes: Option<u64>| {
-        rustix::process::prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
-    };
-    // Half a record fits: the write is cut short and must be undone.
-    let used = fs::metadata(&lab.journal).unwrap().len();
-    room(Some(used + 60));
-    lab.transmit(&discover(2, ""));
+    lab.transmit(&release(1, first));
+    lab.wait_for_event(|event| matches!(event, ServiceEvent::LeaseEnded { .. }).then_some(()));
+    let second = lab.acquire(2, "");
+    assert_eq!(fs::metadata(&old).unwrap().len(), three);
+
+    lab.transmit(&discover(3, ""));
     let offered = lab.reply().yiaddr();
-    lab.transmit(&request(2, "", offered));
+    lab.transmit(&request(3, "", offered));
     let trouble = |event: &ServiceEvent| match event {
         ServiceEvent::Trouble { kind: ServiceTrouble::LeaseStore, cause } => Some(cause.clone()),
         _ => None,
     };
     let cause = lab.wait_for_event(trouble);
     assert!(cause.contains("may not grow"), "{cause}");
-    assert_eq!(fs::metadata(&lab.journal).unwrap().len(), used, "half a record does not stay");
+    assert_eq!(fs::metadata(&old).unwrap().len(), three, "half a record does not stay");
     // No acknowledgement is on its way: the next reply is the offer to somebody else.
-    lab.transmit(&discover(3, ""));
+    lab.transmit(&discover(4, ""));
     assert_eq!(lab.reply().opts().msg_type(), Some(MessageType::Offer));
 
-    room(None);
-    assert_eq!(lab.acquire(2, ""), offered);
+    lab.send(&ToWorker::Compact { generation: 2 }, &[journal_file(&new).as_fd()]);
+    lab.wait_for(&FromWorker::Compacted { generation: 2, ok: true });
+    assert_eq!(lab.acquire(3, ""), offered);
     assert_eq!(lab.wait_for_event(trouble), "");
-    assert_eq!(promised(&lab.journal).keys().copied().collect::<Vec<_>>().len(), 2);
-    assert!(promised(&lab.journal).contains_key(&first));
+    let promised = promised(&new);
+    assert_eq!(promised[&offered].mac, mac(3));
+    assert_eq!(promised[&second].mac, mac(2));
 }
 
 #[test]

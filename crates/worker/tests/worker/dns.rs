@@ -17,7 +17,7 @@ use hickory_proto::{
 use hn_ports::services::ToWorker;
 use hn_types::observed::{ServiceEvent, ServiceTrouble};
 
-use crate::lab::{Lab, PATIENCE, dns_sockets, full};
+use crate::lab::{Lab, PATIENCE, PUBLIC, dns_sockets, full};
 
 fn question(id: u16, name: &str) -> Message {
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
@@ -93,7 +93,7 @@ fn answer(bytes: &[u8], datagram: bool) -> Vec<u8> {
 
 impl Resolver {
     fn start() -> Self {
-        let (socket, listener) = dns_sockets();
+        let (socket, listener) = dns_sockets(PUBLIC);
         let address = socket.local_addr().unwrap();
         let (udp, tcp) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (count_udp, count_tcp) = (Arc::clone(&udp), Arc::clone(&tcp));
@@ -242,7 +242,7 @@ fn one_address_gets_a_bounded_number_of_connections() {
 #[test]
 fn silent_resolvers_are_reported_and_new_ones_used() {
     let closed = {
-        let (socket, _listener) = dns_sockets();
+        let (socket, _listener) = dns_sockets(PUBLIC);
         socket.local_addr().unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
@@ -270,7 +270,7 @@ fn silent_resolvers_are_reported_and_new_ones_used() {
         }
         assert!(id < 100, "the dead resolver is never reported");
     };
-    assert!(cause.contains("127.0.0.1"), "{cause}");
+    assert!(cause.contains("127.0.0.2"), "{cause}");
     let resolver = Resolver::start();
     lab.send(&ToWorker::Upstreams(vec![resolver.address]), &[]);
     assert_eq!(lab.wait_for_event(trouble), "");

@@ -37,6 +37,8 @@ use rustix::net::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The address of the served host: clients of the name server come from loopback too.
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// Where resolvers are; the forwarder never asks its own address.
+pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const HOST_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 
 enum Life {
@@ -84,8 +86,17 @@ impl Lab {
 
     /// A worker in a process, locked down.
     pub(crate) fn process(journal: &Path) -> Self {
+        Self::spawn(child().arg("worker"), journal)
+    }
+
+    /// The same, with files that may grow to `room` bytes.
+    pub(crate) fn process_with_room(journal: &Path, room: u64) -> Self {
+        Self::spawn(child().args(["worker", &room.to_string()]), journal)
+    }
+
+    fn spawn(command: &mut Command, journal: &Path) -> Self {
         let (control, theirs) = channel();
-        let process = child().arg("worker").stdin(theirs).spawn().unwrap();
+        let process = command.stdin(theirs).spawn().expect("cargo has built examples/child.rs");
         Self::over(Life::Process(process), control, journal)
     }
 
@@ -162,10 +173,20 @@ impl Lab {
     pub(crate) fn serve(&mut self, generation: u64, segment: ServiceSegment) -> u32 {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.frames = Some(ours);
+        self.serve_on(generation, segment, theirs.as_fd())
+    }
+
+    /// The same on a socket of the caller's choice.
+    pub(crate) fn serve_on(
+        &mut self,
+        generation: u64,
+        segment: ServiceSegment,
+        socket: BorrowedFd<'_>,
+    ) -> u32 {
         let journal = journal_file(&self.journal);
         let serve = ToWorker::Serve { generation, segment, index: 1, mac: HOST_MAC, probe: false };
-        self.send(&serve, &[theirs.as_fd(), journal.as_fd()]);
-        self.frames = Some(ours);
+        self.send(&serve, &[socket, journal.as_fd()]);
         self.wait(|message| match message {
             FromWorker::Serving { generation: of, leases } if *of == generation => Some(*leases),
             FromWorker::Failed { cause, .. } => panic!("{cause}"),
@@ -175,7 +196,7 @@ impl Lab {
 
     /// Serves DNS and returns where.
     pub(crate) fn serve_dns(&mut self, generation: u64) -> SocketAddr {
-        let (queries, listener) = dns_sockets();
+        let (queries, listener) = dns_sockets(HOST);
         let address = queries.local_addr().unwrap();
         self.send(&ToWorker::ServeDns { generation }, &[queries.as_fd(), listener.as_fd()]);
         self.wait_for(&FromWorker::ServingDns { generation });
@@ -246,10 +267,10 @@ impl Drop for Lab {
     }
 }
 
-/// A UDP socket and a TCP listener on the same port of loopback.
-pub(crate) fn dns_sockets() -> (UdpSocket, TcpListener) {
+/// A UDP socket and a TCP listener on the same port.
+pub(crate) fn dns_sockets(address: Ipv4Addr) -> (UdpSocket, TcpListener) {
     loop {
-        let listener = TcpListener::bind((HOST, 0)).unwrap();
+        let listener = TcpListener::bind((address, 0)).unwrap();
         // Somebody else may have the UDP port of this number.
         if let Ok(queries) = UdpSocket::bind(listener.local_addr().unwrap()) {
             return (queries, listener);
