@@ -2,7 +2,7 @@
 //! standard output. Ends, and takes everything down, at the end of its input.
 //!
 //! Orders: `keys PRIMARY SECONDARY [MAC=RETAINED]…` starts the access point or replaces its keys, `poll` asks for the
-//! stations, `stop` takes it down.
+//! stations, `frequency MHZ` and `bridge NAME` change the plan of the next start, `stop` takes it down.
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 use std::{path::PathBuf, rc::Rc, time::Instant};
@@ -72,6 +72,15 @@ async fn run() -> Result<()> {
             ["keys", primary, secondary, retained @ ..] => {
                 plan.keys = keys(primary, secondary, retained)?;
                 format!("{:?}", radio.start(&plan).await)
+            }
+            ["frequency", mhz] => {
+                plan.frequency_mhz = mhz.parse()?;
+                plan.channel = channel_of(plan.frequency_mhz).context("no channel")?;
+                String::new()
+            }
+            ["bridge", name] => {
+                plan.bridge = Some(name.parse()?);
+                String::new()
             }
             ["poll"] => {
                 radio.poll_stations().await;

@@ -134,7 +134,7 @@ pub(super) fn diagnose(lines: &[String]) -> Diagnosis {
             ],
             DriverErrorKind::Io,
             "the driver refused the access point",
-            "",
+            "put the access point on the channel of the radio's own connection, or end that connection",
         ),
     ];
     let detail = told(lines);

@@ -14,6 +14,7 @@ mod sys;
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     env,
     ffi::OsStr,
     fs::{self, DirBuilder},
@@ -25,7 +26,7 @@ use std::{
 };
 
 use hn_ports::EventSink;
-use hn_types::{DriverError, DriverErrorKind, IfName, plan::ApPlan};
+use hn_types::{DriverError, DriverErrorKind, IfName, MacAddr, plan::ApPlan};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout_at},
@@ -37,7 +38,7 @@ use self::{
     event::{Event, diagnose, told},
     process::Process,
     psk::PskFile,
-    session::Session,
+    session::{Reporter, Session},
 };
 use crate::undo::{errno_kind, io_failure};
 
@@ -49,6 +50,9 @@ const ASK_PATIENCE: Duration = Duration::from_secs(3);
 const ENABLE_PATIENCE: Duration = Duration::from_secs(15);
 /// How long it may take to end when asked politely; with the two signals after it that makes two seconds.
 const TERMINATE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Room for `/ctl/` and the name of an interface in the address of a socket.
+const PATH_LIMIT: usize = 107 - 5 - 15;
 
 /// Where programs are that a service's `PATH` may lack.
 const PLACES: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
@@ -94,6 +98,7 @@ pub(crate) struct Hostapd {
     dir: PathBuf,
     interface: IfName,
     session: Option<JoinHandle<()>>,
+    reporter: Option<Reporter>,
     lost: Rc<Cell<bool>>,
 }
 
@@ -101,6 +106,11 @@ impl Hostapd {
     /// Starts the process, which does nothing until it is told to. `dir` is made anew for it.
     pub(crate) fn spawn(program: &Path, dir: &Path, interface: IfName) -> Result<Self, DriverError> {
         let op = "start hostapd";
+        if dir.as_os_str().len() > PATH_LIMIT {
+            let cause = "the path is too long for the sockets in it";
+            return Err(DriverError::new(DriverErrorKind::Invalid, op, dir.display(), cause)
+                .with_remedy("use a runtime directory with a shorter path"));
+        }
         make_private(dir).map_err(|error| io_failure("make the directory of hostapd", dir, &error))?;
         let psk = PskFile::new().map_err(|error| io_failure(op, program, &error))?;
         let global = dir.join("global");
@@ -113,6 +123,7 @@ impl Hostapd {
             dir: dir.to_owned(),
             interface,
             session: None,
+            reporter: None,
             lost: Rc::new(Cell::new(false)),
         })
     }
@@ -155,6 +166,8 @@ impl Hostapd {
         let monitor =
             control.attach(ASK_PATIENCE).await.map_err(|error| self.failure("listen to hostapd", &error))?;
         self.beacon(&control, &monitor).await?;
+        let reporter = Reporter::new(events);
+        self.reporter = Some(reporter.clone());
         let session = Session {
             interface: self.interface,
             control,
@@ -162,7 +175,7 @@ impl Hostapd {
             lines: self.process.follow(),
             exited: self.process.exited(),
             lost: Rc::clone(&self.lost),
-            events,
+            reporter,
         };
         self.session = Some(tokio::task::spawn_local(session.run()));
         Ok(())
@@ -184,6 +197,13 @@ impl Hostapd {
             let _ = self.tell(&self.control(), op, "RELOAD_WPA_PSK").await;
         }
         told
+    }
+
+    /// Compares what was told of the stations with `stations`, those the driver has.
+    pub(crate) async fn compare(&self, stations: BTreeSet<MacAddr>) {
+        if let Some(reporter) = self.reporter.as_ref().filter(|_| self.is_alive()) {
+            reporter.compare(stations, &self.control()).await;
+        }
     }
 
     /// Ends it within two seconds, politely first. Nothing of it is left, or the error says what.
@@ -339,6 +359,14 @@ mod tests {
         assert_eq!(error.kind, DriverErrorKind::Unsupported);
         assert_eq!(error.target, "/nonexistent/hostapd");
         assert!(!error.remedy.is_empty());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_directory_too_deep_for_sockets_is_refused_before_anything_is_made() {
+        let deep = env::temp_dir().join("x".repeat(100));
+        let error = Hostapd::spawn(Path::new("/bin/true"), &deep, "hnap0".parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind, DriverErrorKind::Invalid);
+        assert!(!deep.exists());
     }
 
     #[test]

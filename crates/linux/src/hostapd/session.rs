@@ -1,6 +1,12 @@
 //! Listens to a running access point and reports what happens to it and its stations.
 
-use std::{cell::Cell, io, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    io,
+    rc::Rc,
+    time::Duration,
+};
 
 use hn_ports::EventSink;
 use hn_types::{
@@ -19,7 +25,9 @@ use super::{
 
 /// hostapd tells of a departure on its socket and prints the reason right after it; the reason is waited for so
 /// long before the departure is reported without one.
-const REASON_PATIENCE: Duration = Duration::from_millis(30);
+const REASON_PATIENCE: Duration = Duration::from_millis(100);
+/// Reasons that may wait for their departure; one that finds no room is lost, the departure is not.
+const EXPECTED_LIMIT: usize = 64;
 /// An interface that went down is looked at after so long, to tell whether it was removed.
 const REMOVAL_PATIENCE: Duration = Duration::from_millis(50);
 /// One question about a station.
@@ -38,7 +46,7 @@ pub(super) struct Session {
     pub(super) lines: Option<mpsc::Receiver<String>>,
     pub(super) exited: watch::Receiver<Option<String>>,
     pub(super) lost: Rc<Cell<bool>>,
-    pub(super) events: EventSink,
+    pub(super) reporter: Reporter,
 }
 
 impl Session {
@@ -73,8 +81,12 @@ impl Session {
                 },
                 line = line => match line {
                     Some(line) => {
-                        if let Some(mac) = event::inactive_station(&line).filter(|mac| departures.take(*mac)) {
-                            self.left(mac, true);
+                        if let Some(mac) = event::inactive_station(&line) {
+                            if departures.take(mac) {
+                                self.reporter.left(mac, true);
+                            } else {
+                                departures.expect(mac, Instant::now());
+                            }
                         }
                     }
                     None => lines = None,
@@ -82,18 +94,18 @@ impl Session {
                 _ = exited.wait_for(Option::is_some) => break "hostapd ended".to_owned(),
                 () = reason_missing => {
                     for mac in departures.take_due(Instant::now()) {
-                        self.left(mac, false);
+                        self.reporter.left(mac, false);
                     }
                 }
             }
         };
         for mac in departures.take_all() {
-            self.left(mac, false);
+            self.reporter.left(mac, false);
         }
         let exited = self.exited.borrow().clone();
         let cause = exited.map_or(cause, |how| format!("hostapd {how}"));
         self.lost.set(true);
-        self.emit(ApEvent::Lost { cause });
+        self.reporter.emit(ApEvent::Lost { cause });
     }
 
     /// Acts on one event; says why when it means that the access point is lost.
@@ -101,21 +113,26 @@ impl Session {
         match event::parse(datagram)? {
             Event::Joined { mac, key } => {
                 if departures.take(mac) {
-                    self.left(mac, false);
+                    self.reporter.left(mac, false);
                 }
                 let key = match key {
                     Some(key) => key,
-                    None => self.key_of(mac).await,
+                    None => key_of(&self.control, mac).await,
                 };
-                self.emit(ApEvent::StationJoined { mac, key });
+                self.reporter.joined(mac, key);
                 None
             }
             Event::Left { mac } => {
-                departures.add(mac, Instant::now() + REASON_PATIENCE);
+                let now = Instant::now();
+                if departures.was_expected(mac, now) {
+                    self.reporter.left(mac, true);
+                } else {
+                    departures.add(mac, now + REASON_PATIENCE);
+                }
                 None
             }
             Event::KeyMismatch { mac } => {
-                self.emit(ApEvent::KeyMismatch { mac });
+                self.reporter.emit(ApEvent::KeyMismatch { mac });
                 None
             }
             Event::Disabled | Event::InterfaceDisabled => {
@@ -132,15 +149,6 @@ impl Session {
         }
     }
 
-    /// Which key a station used when its arrival does not say so.
-    async fn key_of(&self, mac: MacAddr) -> KeyRole {
-        let answer = self.control.ask(&format!("STA {mac}"), ASK_PATIENCE).await;
-        answer.ok().as_deref().and_then(event::key_of_station).unwrap_or_else(|| {
-            tracing::warn!(%mac, "hostapd does not say which key a station used; taken for the primary one");
-            KeyRole::Primary
-        })
-    }
-
     fn silence(&self, error: &io::Error) -> String {
         format!("hostapd cannot be heard any more: {error}")
     }
@@ -148,13 +156,75 @@ impl Session {
     fn interface_exists(&self) -> bool {
         nix::net::if_::if_nametoindex(self.interface.as_str()).is_ok()
     }
+}
 
-    fn left(&self, mac: MacAddr, timed_out: bool) {
-        self.emit(ApEvent::StationLeft { mac, timed_out });
+/// Which key a station used when its arrival does not say so.
+async fn key_of(control: &Control, mac: MacAddr) -> KeyRole {
+    let answer = control.ask(&format!("STA {mac}"), ASK_PATIENCE).await;
+    answer.ok().as_deref().and_then(event::key_of_station).unwrap_or_else(|| {
+        tracing::warn!(%mac, "hostapd does not say which key a station used; taken for the primary one");
+        KeyRole::Primary
+    })
+}
+
+/// Reports arrivals and departures so that they always fit together: nobody arrives twice, nobody leaves who was
+/// not there. hostapd drops events that we are too slow to take, so what it said is compared with the driver's
+/// list of stations now and then.
+#[derive(Clone, Debug)]
+pub(super) struct Reporter {
+    events: EventSink,
+    roll: Rc<RefCell<Roll>>,
+}
+
+#[derive(Debug, Default)]
+struct Roll {
+    present: BTreeSet<MacAddr>,
+    /// Those of whom hostapd and the driver told different things at the last comparison.
+    doubtful: BTreeSet<MacAddr>,
+}
+
+impl Reporter {
+    pub(super) fn new(events: EventSink) -> Self {
+        Self { events, roll: Rc::default() }
     }
 
     fn emit(&self, event: ApEvent) {
         self.events.emit(PlatformEvent::Ap(event));
+    }
+
+    fn joined(&self, mac: MacAddr, key: KeyRole) {
+        self.left(mac, false);
+        self.roll.borrow_mut().present.insert(mac);
+        self.emit(ApEvent::StationJoined { mac, key });
+    }
+
+    fn left(&self, mac: MacAddr, timed_out: bool) {
+        let was_there = self.roll.borrow_mut().present.remove(&mac);
+        if was_there {
+            self.emit(ApEvent::StationLeft { mac, timed_out });
+        }
+    }
+
+    /// Makes good for events that were lost. `stations` are those the driver has; a difference counts once it
+    /// has been there for two comparisons, because an event may just be on its way.
+    pub(super) async fn compare(&self, stations: BTreeSet<MacAddr>, control: &Control) {
+        let certain: Vec<MacAddr> = {
+            let mut roll = self.roll.borrow_mut();
+            let different: BTreeSet<MacAddr> =
+                roll.present.symmetric_difference(&stations).copied().collect();
+            let certain = different.intersection(&roll.doubtful).copied().collect();
+            roll.doubtful = different;
+            certain
+        };
+        for mac in certain {
+            tracing::info!(%mac, "an event of a station was lost");
+            if stations.contains(&mac) {
+                let key = key_of(control, mac).await;
+                self.joined(mac, key);
+            } else {
+                self.left(mac, false);
+            }
+        }
     }
 }
 
@@ -162,6 +232,8 @@ impl Session {
 #[derive(Debug, Default)]
 struct Departures {
     pending: Vec<(MacAddr, Instant)>,
+    /// Stations whose reason overtook their departure, and until when it may still come.
+    expected: Vec<(MacAddr, Instant)>,
 }
 
 impl Departures {
@@ -169,6 +241,20 @@ impl Departures {
         if !self.pending.iter().any(|(known, _)| *known == mac) {
             self.pending.push((mac, due));
         }
+    }
+
+    fn expect(&mut self, mac: MacAddr, now: Instant) {
+        self.expected.retain(|(_, until)| *until > now);
+        if self.expected.len() < EXPECTED_LIMIT {
+            self.expected.push((mac, now + REASON_PATIENCE));
+        }
+    }
+
+    fn was_expected(&mut self, mac: MacAddr, now: Instant) -> bool {
+        self.expected.retain(|(_, until)| *until > now);
+        let before = self.expected.len();
+        self.expected.retain(|(known, _)| *known != mac);
+        self.expected.len() != before
     }
 
     /// Whether it was among them; it is not any more.
@@ -198,8 +284,6 @@ impl Departures {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::cell::RefCell;
-
     use tokio::{net::UnixDatagram, task::LocalSet, time::timeout};
 
     use super::*;
@@ -211,6 +295,8 @@ mod tests {
     struct Fake {
         server: Rc<UnixDatagram>,
         client: std::path::PathBuf,
+        questions: Control,
+        reporter: Reporter,
         lines: mpsc::Sender<String>,
         exited: watch::Sender<Option<String>>,
         seen: Rc<RefCell<Vec<ApEvent>>>,
@@ -237,6 +323,11 @@ mod tests {
             let seen = Rc::new(RefCell::new(Vec::new()));
             let sink = Rc::clone(&seen);
             let lost = Rc::new(Cell::new(false));
+            let reporter = Reporter::new(EventSink::new(move |event| match event {
+                PlatformEvent::Ap(event) => sink.borrow_mut().push(event),
+                PlatformEvent::Radio(_) | PlatformEvent::Network(_) | PlatformEvent::Service(_) => {}
+            }));
+            let questions = control.clone();
             let session = Session {
                 interface: "lo".parse().unwrap(),
                 control,
@@ -244,13 +335,10 @@ mod tests {
                 lines: Some(receiver),
                 exited: exit,
                 lost: Rc::clone(&lost),
-                events: EventSink::new(move |event| match event {
-                    PlatformEvent::Ap(event) => sink.borrow_mut().push(event),
-                    PlatformEvent::Radio(_) | PlatformEvent::Network(_) | PlatformEvent::Service(_) => {}
-                }),
+                reporter: reporter.clone(),
             };
             tokio::task::spawn_local(session.run());
-            Self { server, client, lines, exited, seen, lost, _dir: dir }
+            Self { server, client, questions, reporter, lines, exited, seen, lost, _dir: dir }
         }
 
         async fn say(&self, text: &str) {
@@ -291,10 +379,15 @@ mod tests {
         LocalSet::new()
             .run_until(async {
                 let fake = Fake::start().await;
+                fake.say(&format!("<3>AP-STA-CONNECTED {MAC} keyid=primary")).await;
+                fake.until(1).await;
                 fake.say(&format!("<3>AP-STA-DISCONNECTED {MAC}")).await;
                 let line = format!("hnap0: STA {MAC} IEEE 802.11: disassociated due to inactivity");
                 fake.lines.send(line).await.unwrap();
-                assert_eq!(fake.until(1).await, [ApEvent::StationLeft { mac: MAC, timed_out: true }]);
+                assert_eq!(
+                    fake.until(2).await.last(),
+                    Some(&ApEvent::StationLeft { mac: MAC, timed_out: true })
+                );
             })
             .await;
     }
@@ -304,13 +397,15 @@ mod tests {
         LocalSet::new()
             .run_until(async {
                 let fake = Fake::start().await;
+                fake.say(&format!("<3>AP-STA-CONNECTED {MAC} keyid=secondary")).await;
                 fake.say(&format!("<3>AP-STA-DISCONNECTED {MAC}")).await;
                 fake.say(&format!("<3>AP-STA-CONNECTED {MAC} keyid=primary")).await;
                 let expected = [
+                    ApEvent::StationJoined { mac: MAC, key: KeyRole::Secondary },
                     ApEvent::StationLeft { mac: MAC, timed_out: false },
                     ApEvent::StationJoined { mac: MAC, key: KeyRole::Primary },
                 ];
-                assert_eq!(fake.until(2).await, expected);
+                assert_eq!(fake.until(3).await, expected);
             })
             .await;
     }
@@ -328,6 +423,53 @@ mod tests {
                 fake.server.send_to(answer.as_bytes(), from.as_pathname().unwrap()).await.unwrap();
                 let expected = [ApEvent::StationJoined { mac: MAC, key: KeyRole::Secondary }];
                 assert_eq!(fake.until(1).await, expected);
+            })
+            .await;
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn arrivals_and_departures_fit_together_whatever_is_lost() {
+        LocalSet::new()
+            .run_until(async {
+                let fake = Fake::start().await;
+                // A departure of nobody, then an arrival whose departure was lost.
+                fake.say(&format!("<3>AP-STA-DISCONNECTED {OTHER}")).await;
+                fake.say(&format!("<3>AP-STA-CONNECTED {MAC} keyid=primary")).await;
+                fake.say(&format!("<3>AP-STA-CONNECTED {MAC} keyid=secondary")).await;
+                let expected = [
+                    ApEvent::StationJoined { mac: MAC, key: KeyRole::Primary },
+                    ApEvent::StationLeft { mac: MAC, timed_out: false },
+                    ApEvent::StationJoined { mac: MAC, key: KeyRole::Secondary },
+                ];
+                assert_eq!(fake.until(3).await, expected);
+            })
+            .await;
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_difference_to_the_driver_counts_the_second_time() {
+        LocalSet::new()
+            .run_until(async {
+                let fake = Fake::start().await;
+                fake.say(&format!("<3>AP-STA-CONNECTED {MAC} keyid=primary")).await;
+                fake.until(1).await;
+                fake.reporter.compare([OTHER].into(), &fake.questions).await;
+                assert_eq!(fake.until(1).await.len(), 1);
+                let answer = async {
+                    let mut buffer = [0; 64];
+                    let (_, from) = fake.server.recv_from(&mut buffer).await.unwrap();
+                    let path = from.as_pathname().unwrap();
+                    fake.server.send_to(b"keyid=secondary\n", path).await.unwrap();
+                };
+                tokio::join!(fake.reporter.compare([OTHER].into(), &fake.questions), answer);
+                let expected = [
+                    ApEvent::StationJoined { mac: MAC, key: KeyRole::Primary },
+                    ApEvent::StationLeft { mac: MAC, timed_out: false },
+                    ApEvent::StationJoined { mac: OTHER, key: KeyRole::Secondary },
+                ];
+                assert_eq!(fake.until(3).await, expected);
+                fake.reporter.compare([OTHER].into(), &fake.questions).await;
+                assert_eq!(fake.until(3).await.len(), 3);
             })
             .await;
     }

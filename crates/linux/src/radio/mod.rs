@@ -162,8 +162,14 @@ impl LinuxRadio {
             Ok(Some(made)) => (made.address != plan.bssid).then_some(plan.bssid),
             Ok(None) | Err(_) => None,
         };
-        label(index, ALIAS, address)
-            .map_err(|refusal| driver_error("give the virtual interface its address", name, &refusal))?;
+        match (label(index, ALIAS, address), address) {
+            (Ok(()), _) => {}
+            (Err(refusal), Some(_)) => {
+                return Err(driver_error("give the virtual interface its address", name, &refusal));
+            }
+            // A label is worth nothing to anyone who only wants a network.
+            (Err(refusal), None) => tracing::debug!(cause = %refusal.cause(), "cannot label the interface"),
+        }
         Ok(index)
     }
 
@@ -254,10 +260,17 @@ impl Radio for LinuxRadio {
     async fn poll_stations(&mut self) {
         let Some(index) = self.alive().map(|running| running.started.index) else { return };
         let Some(nl80211) = &self.nl80211 else { return };
-        match nl80211.stations(index) {
-            Ok(stations) => self.events.emit(PlatformEvent::Ap(ApEvent::StationStats(stations))),
-            Err(refusal) => tracing::debug!(cause = %refusal.cause(), "cannot read the stations"),
+        let stations = match nl80211.stations(index) {
+            Ok(stations) => stations,
+            Err(refusal) => {
+                tracing::debug!(cause = %refusal.cause(), "cannot read the stations");
+                return;
+            }
+        };
+        if let Some((hostapd, _)) = &self.hostapd {
+            hostapd.compare(stations.iter().map(|station| station.mac).collect()).await;
         }
+        self.events.emit(PlatformEvent::Ap(ApEvent::StationStats(stations)));
     }
 }
 
