@@ -9,6 +9,7 @@
 
 pub mod command;
 pub mod demo;
+pub mod firewall;
 pub mod internet;
 pub mod lease;
 pub mod ns;
@@ -21,5 +22,6 @@ pub mod station;
 pub mod tier;
 pub mod vm;
 pub mod wait;
+pub mod wired;
 
 pub use tier::{Tier, require};

@@ -234,7 +234,7 @@ pub fn cable(left: (&Namespace, &str), right: (&Namespace, &str)) -> Result<()> 
         // Process 1 is in the machine's own network inside the VM, the only place such an end is allowed.
         None => "netns 1".to_owned(),
     };
-    left.0.ip(&format!("link add {} type veth peer name {} {peer_place}", left.1, right.1))?;
+    left.0.ip(&format!("link add name {} type veth peer name {} {peer_place}", left.1, right.1))?;
     left.0.ip(&format!("link set {} up", left.1))?;
     right.0.ip(&format!("link set {} up", right.1))?;
     Ok(())

@@ -9,6 +9,7 @@ mod lab;
 mod leave;
 mod serve;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use crate::product::Product;
 use crate::radio::{self, Hardware, Radio};
 use crate::state::SystemState;
 use crate::station::{Network, Station};
-use crate::{vm, wait};
+use crate::{vm, wait, wired};
 
 /// The interface of the machine under test that leads to the Internet.
 pub const UPLINK: &str = "uplink0";
@@ -75,9 +76,11 @@ pub fn find(name: &str) -> Result<Scenario> {
 /// # Errors
 /// If it fails, or outside the VM.
 pub fn play(scenario: Scenario) -> Result<()> {
-    let radios = radio::install(scenario.hardware)?;
-    let mut stage =
-        Stage { radios: radios.into_iter(), machine: Namespace::machine()?, started: Instant::now() };
+    let mut radios = radio::install(scenario.hardware)?.into_iter();
+    // The first radio is the machine's own. The others leave it before anybody looks at its state.
+    let home = radios.next();
+    let guests = radios.map(|radio| Station::new("guest", &radio)).collect::<Result<_>>()?;
+    let mut stage = Stage { home, guests, machine: Namespace::machine()?, started: Instant::now() };
     stage.say("radios are there");
     (scenario.run)(&mut stage)
 }
@@ -131,7 +134,8 @@ fn ancestors() -> Vec<i32> {
 /// What a scenario plays with.
 #[derive(Debug)]
 pub struct Stage {
-    radios: std::vec::IntoIter<Radio>,
+    home: Option<Radio>,
+    guests: VecDeque<Station>,
     /// The machine under test: the VM itself.
     pub machine: Namespace,
     started: Instant,
@@ -144,21 +148,20 @@ impl Stage {
         println!("[{:6.1}] {text}", self.started.elapsed().as_secs_f64());
     }
 
-    /// The next radio that nobody has taken.
+    /// The machine's own radio.
+    ///
+    /// # Errors
+    /// If the scenario's hardware has none.
+    pub fn radio(&self) -> Result<Radio> {
+        self.home.clone().context("the machine has no radio")
+    }
+
+    /// The next device, with a radio and a namespace of its own.
     ///
     /// # Errors
     /// If the scenario's hardware has no more.
-    pub fn radio(&mut self) -> Result<Radio> {
-        self.radios.next().context("the scenario has no more radios")
-    }
-
-    /// A new device.
-    ///
-    /// # Errors
-    /// If there is no radio left.
-    pub fn station(&mut self, role: &str) -> Result<Station> {
-        let radio = self.radio()?;
-        Station::new(role, &radio)
+    pub fn station(&mut self) -> Result<Station> {
+        self.guests.pop_front().context("the scenario has no more radios")
     }
 
     /// Connects the machine to a new Internet by [`UPLINK`].
@@ -228,18 +231,8 @@ impl Scene {
     /// # Errors
     /// Names what is missing.
     pub fn online(&self, station: &mut Station, client: Client) -> Result<Lease> {
-        let lease = station.lease(client, LEASE)?;
-        let server = lease.dns.first().context("the lease names no name server")?;
-        ensure!(lease.router == Some(*server), "router {:?} and name server {server} differ", lease.router);
-        let answer = station
-            .place
-            .run(&format!("dig +short +time=5 +tries=3 @{server} {}", crate::internet::WEB_NAME))?;
-        ensure!(answer.stdout.trim() == crate::internet::WEB.to_string(), "dig answered {:?}", answer.stdout);
-        let page =
-            station.place.run(&format!("curl -sS --max-time 20 http://{}/", crate::internet::WEB_NAME))?;
-        let expected = format!("Hello from the Internet, {}\n", crate::internet::UPLINK);
-        ensure!(page.stdout == expected, "the page says {:?}, not {expected:?}", page.stdout);
-        Ok(lease)
+        let Station { place, interface, .. } = station;
+        wired::online(place, interface, client, LEASE)
     }
 
     /// Waits until the status lists `station` with the key it used.
@@ -289,7 +282,7 @@ pub fn play_all(names: &[String], report: &mut dyn FnMut(&Outcome) -> Result<()>
 /// The primary key, as `hostednet key show` tells it.
 pub(crate) fn primary_key(product: &Product) -> Result<String> {
     let keys = product.json(&["key", "show"])?;
-    let key = keys.pointer("/primary/passphrase").or_else(|| keys.pointer("/primary"));
+    let key = keys.pointer("/primary/key");
     Ok(key.and_then(|key| key.as_str()).with_context(|| format!("no primary key in {keys}"))?.to_owned())
 }
 
