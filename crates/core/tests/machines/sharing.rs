@@ -1,0 +1,250 @@
+//! Pairs, public sides, bridges and subnets.
+
+use hn_core::{Command, Config, Part, Reply};
+use hn_types::{
+    ErrorCode, Reason, Step,
+    network::OccupiedSubnet,
+    observed::{PlatformEvent, ServiceEvent},
+    plan::Reach,
+    settings::{Policy, SharingPair},
+    view::{Event, HostedState, SharingMode, SharingPhase},
+};
+
+use crate::world::{HN, USER, World, name, network, over, pair};
+
+fn share(world: &mut World, pair: SharingPair) -> Result<Reply, ErrorCode> {
+    world.root(Command::Share(pair)).map_err(|failure| failure.code)
+}
+
+#[test]
+fn impossible_pairs_are_refused_before_anything_happens() {
+    let mut world = World::new();
+    world.root(Command::ForceStart).unwrap();
+    world.history.clear();
+    let invalid = ErrorCode::InvalidParameter;
+    for (what, code) in [
+        (pair("eth0", &[]), invalid),
+        (pair("eth0", &[over("eth0")]), invalid),
+        (pair("eth0", &[over("eth1"), over("eth1")]), invalid),
+        (pair("eth1", &[over("eth0")]), invalid),
+        (pair("hnap0", &[over("eth1")]), invalid),
+        (pair("eth0", &[HN, over("hnap0")]), invalid),
+        (pair("eth0", &[over("port0")]), invalid),
+        (pair("port0", &[HN]), invalid),
+        (pair("eth9", &[HN]), ErrorCode::NotFound),
+        (pair("eth0", &[over("eth9")]), ErrorCode::NotFound),
+        (pair("br0", &[HN]), ErrorCode::NotSupported),
+        (pair("eth0", &[over("br0")]), ErrorCode::NotSupported),
+        (pair("ppp0", &[HN]), ErrorCode::NotSupported),
+        (pair("eth0", &[over("tun0")]), ErrorCode::NotSupported),
+        (pair("eth0", &[HN, over("wlan0")]), ErrorCode::NotSupported),
+    ] {
+        assert_eq!(share(&mut world, what.clone()), Err(code), "{what:?}");
+    }
+    assert!(world.history.is_empty());
+    assert_eq!(world.snapshot().sharing.mode, SharingMode::Standalone);
+    share(&mut world, pair("tun0", &[HN])).unwrap();
+}
+
+#[test]
+fn the_hosted_network_may_be_named_by_its_interface() {
+    let mut world = World::new();
+    world.root(Command::ForceStart).unwrap();
+    share(&mut world, pair("eth0", &[over("hnap0")])).unwrap();
+    world.history.clear();
+    share(&mut world, pair("eth0", &[HN])).unwrap();
+    assert!(world.history.is_empty(), "it is the same pair");
+}
+
+#[test]
+fn an_automatic_public_side_follows_the_default_route() {
+    let mut world = World::new();
+    world.root(Command::ForceStart).unwrap();
+    share(&mut world, pair("auto", &[HN])).unwrap();
+    assert_eq!(world.snapshot().sharing.public, Some(name("eth0")));
+    world.history.clear();
+    world.platform(PlatformEvent::Network(hn_types::network::NetworkView {
+        default_route: Some(name("wlan0")),
+        resolvers: vec!["10.8.0.1:53".parse().unwrap()],
+        ..network()
+    }));
+    world.run();
+    world.assert_converged();
+    assert_eq!(world.snapshot().sharing.public, Some(name("wlan0")));
+    assert!(!world.history.contains(&Step::Links) && !world.history.contains(&Step::Radio));
+    let dns = world.applied.services.segment.as_ref().unwrap().dns.clone().unwrap();
+    assert_eq!(dns.upstreams, ["10.8.0.1:53".parse().unwrap()]);
+    assert_eq!(world.history.iter().filter(|lane| **lane == Step::Services).count(), 1, "servers stay up");
+}
+
+#[test]
+fn the_default_route_is_never_taken_over_a_private_connection() {
+    let mut world = World::new();
+    share(&mut world, pair("auto", &[over("eth1")])).unwrap();
+    world.platform(PlatformEvent::Network(hn_types::network::NetworkView {
+        default_route: Some(name("eth1")),
+        ..network()
+    }));
+    world.run();
+    assert_eq!(world.snapshot().sharing.public, None);
+    assert_eq!(world.applied.firewall.segments[0].reach, Reach::Host);
+}
+
+#[test]
+fn several_private_connections_make_one_bridge() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1"), over("eth2")])).unwrap();
+    let bridge = world.applied.links.bridge.clone().unwrap();
+    assert_eq!(bridge.name.as_str(), "hnbr0");
+    assert_eq!(bridge.members.len(), 2);
+    assert_eq!(world.address_on("hnbr0").as_deref(), Some("192.168.137.1/24"));
+    world.root(Command::ForceStart).unwrap();
+    share(&mut world, pair("eth0", &[HN, over("eth1")])).unwrap();
+    world.assert_converged();
+    assert_eq!(world.applied.ap.as_ref().unwrap().bridge, Some(name("hnbr0")));
+    assert_eq!(world.state(), HostedState::Active);
+    assert_eq!(world.states().len(), 1, "the restart inside is not a stop");
+    world.root(Command::ForceStop).unwrap();
+    assert_eq!(world.address_on("hnbr0").as_deref(), Some("192.168.137.1/24"), "the wired side goes on");
+    world.root(Command::ForceStart).unwrap();
+    world.root(Command::Unshare).unwrap();
+    world.assert_converged();
+    assert!(world.applied.links.bridge.is_none());
+    assert_eq!(world.applied.ap.as_ref().unwrap().bridge, None);
+}
+
+#[test]
+fn a_private_connection_may_come_and_go() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    let mut without = network();
+    without.links.retain(|link| link.name != name("eth1"));
+    world.platform(PlatformEvent::Network(without));
+    world.run();
+    world.assert_converged();
+    assert!(world.applied.services.segment.is_none());
+    world.platform(PlatformEvent::Network(network()));
+    world.run();
+    assert!(world.dhcp_on("eth1"));
+}
+
+#[test]
+fn a_taken_network_is_avoided_and_a_chosen_one_is_kept() {
+    let taken = |subnet: &str| {
+        let occupied = OccupiedSubnet { subnet: subnet.parse().unwrap(), interface: name("eth0") };
+        PlatformEvent::Network(hn_types::network::NetworkView { occupied: vec![occupied], ..network() })
+    };
+    let mut world = World::new();
+    world.platform(taken("192.168.137.0/24"));
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"));
+    world.platform(taken("192.168.138.0/24"));
+    world.run();
+    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"), "sticky while it runs");
+    world.root(Command::Unshare).unwrap();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.137.1/24"));
+}
+
+#[test]
+fn a_fixed_network_that_is_taken_is_error_765() {
+    let mut config = Config::new("h", "m");
+    config.full_subnet = Some("10.9.0.1/24".parse().unwrap());
+    let mut world = World::with(config);
+    world.root(Command::StartUsing).unwrap();
+    world.history.clear();
+    let failure = world.root(Command::Share(pair("eth0", &[HN]))).unwrap_err();
+    assert_eq!(failure.code.win32(), 765);
+    assert!(failure.cause.contains("eth0"));
+    assert!(world.history.is_empty());
+}
+
+#[test]
+fn a_stopped_part_and_the_policy_refuse_sharing() {
+    let mut world = World::new();
+    world.root(Command::ServiceStop(Part::SharedAccess)).unwrap();
+    assert_eq!(share(&mut world, pair("eth0", &[over("eth1")])), Err(ErrorCode::ServiceNotActive));
+    world.root(Command::ServiceStart(Part::SharedAccess)).unwrap();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    world.core.handle_policy(Policy { hosted_network: None, sharing: Some(false) }, world.now);
+    world.pass(std::time::Duration::ZERO);
+    world.run();
+    assert_eq!(world.applied, hn_core::SystemPlan::default());
+    let failure = world.root(Command::Share(pair("eth0", &[over("eth1")]))).unwrap_err();
+    assert_eq!((failure.code, failure.reason), (ErrorCode::AccessDenied, Reason::GpDenied));
+    world.ask(1, USER, Command::StartUsing).unwrap();
+    assert_eq!(world.snapshot().sharing.mode, SharingMode::Off, "not even standalone");
+}
+
+#[test]
+fn phases_are_seen_and_modes_only_once_they_are_true() {
+    let mut world = World::new();
+    world.ask(1, USER, Command::StartUsing).unwrap();
+    world.events.clear();
+    world.root(Command::Share(pair("eth0", &[HN]))).unwrap();
+    world.root(Command::Unshare).unwrap();
+    let seen: Vec<_> = world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::SharingChanged { sharing } => Some((sharing.mode, sharing.phase)),
+            _ => None,
+        })
+        .collect();
+    let mut distinct = seen.clone();
+    distinct.dedup();
+    use {SharingMode::*, SharingPhase::*};
+    assert_eq!(
+        distinct,
+        [(Standalone, StartPending), (Full, Running), (Full, StopPending), (Off, Stopped)],
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn dns_that_does_not_serve_is_said_and_dhcp_goes_on() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert!(world.snapshot().sharing.dns);
+    let dns = |serving| ServiceEvent::Dns { serving, cause: "port 53 is taken by dnsmasq".into() };
+    world.platform(PlatformEvent::Service(dns(false)));
+    let view = world.snapshot().sharing;
+    assert!(!view.dns && view.detail.iter().any(|text| text.contains("dnsmasq")));
+    assert!(world.events.iter().any(|event| matches!(event, Event::Trouble { .. })));
+    world.platform(PlatformEvent::Service(dns(true)));
+    assert!(world.snapshot().sharing.dns && world.snapshot().sharing.detail.is_empty());
+}
+
+#[test]
+fn connections_say_what_they_are() {
+    let mut world = World::new();
+    assert!(!world.core.connections().iter().any(|c| c.hosted_network), "not before the first start");
+    world.root(Command::ForceStart).unwrap();
+    world.root(Command::Share(pair("eth0", &[HN]))).unwrap();
+    world.root(Command::ForceStop).unwrap();
+    let all = world.core.connections();
+    let of = |text: &str| all.iter().find(|c| c.name == name(text)).unwrap();
+    assert_eq!(of("eth0").role.as_str(), "public");
+    assert!(of("eth0").default_route);
+    assert_eq!(of("hnap0").role.as_str(), "private");
+    assert_eq!(of("hnap0").status.as_str(), "media_disconnected");
+    assert!(of("br0").not_sharable.is_some() && of("ppp0").not_sharable.is_some());
+    assert!(of("port0").not_sharable.as_ref().unwrap().contains("br0"));
+    assert!(of("eth1").not_sharable.is_none());
+    assert_eq!(of("hnap0").guid, world.snapshot().hosted_network.device_guid.unwrap());
+    let mut guids: Vec<_> = all.iter().map(|c| c.guid.clone()).collect();
+    guids.sort();
+    guids.dedup();
+    assert_eq!(guids.len(), all.len());
+}
+
+#[test]
+fn sharing_between_wires_works_without_any_radio() {
+    let mut world = World::bare(Config::new("h", "m"));
+    world.platform(PlatformEvent::Network(network()));
+    world.platform(PlatformEvent::Radio(hn_types::radio::RadioView::default()));
+    world.open(1);
+    share(&mut world, pair("auto", &[over("eth1")])).unwrap();
+    assert!(world.dhcp_on("eth1"));
+    assert_eq!(world.state(), HostedState::Unavailable);
+}
