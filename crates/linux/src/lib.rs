@@ -17,9 +17,12 @@ pub mod links;
 mod netlink;
 pub mod network;
 mod packet;
+pub mod platform;
 mod ports;
 pub mod radio;
 pub mod resolvers;
 pub mod services;
 mod sys;
 pub mod undo;
+
+pub use platform::{LinuxConfig, LinuxPlatform, undo};

@@ -275,7 +275,11 @@ impl LinuxLinks {
             let Some(link) = row(name) else { return Err(gone("set the interface up", name)) };
             let planned = steps.iter().any(|(what, ..)| *what == What::Up(name));
             if !link.up() && !planned {
-                steps.push((What::Up(name), link, Undo::LinkUp { interface: name, index: link.index }));
+                steps.push((
+                    What::Up(name),
+                    link,
+                    Undo::LinkUp { interface: name, index: link.index, fresh: link.fresh },
+                ));
             }
         }
         for wanted in &plan.addresses {

@@ -57,6 +57,8 @@ pub struct ServicesConfig {
     pub worker_program: PathBuf,
     /// Its words, the name first: `hostednetd`, `worker`. `--uid N --gid N` follow; descriptor 3 is the channel.
     pub worker_argv: Vec<OsString>,
+    /// The worker's user, if there is one of this name; otherwise it gets one that nobody has.
+    pub worker_user: String,
     /// Where the lease journals are.
     pub state_dir: PathBuf,
     /// Probe an address by ARP before it is offered.
@@ -69,6 +71,7 @@ impl ServicesConfig {
         Self {
             worker_program: "/proc/self/exe".into(),
             worker_argv: vec!["hostednetd".into(), "worker".into()],
+            worker_user: "hostednet".into(),
             state_dir: state_dir.to_owned(),
             probe: true,
         }
@@ -115,11 +118,12 @@ impl LinuxServices {
     /// Starts the worker and its supervisor. Needs a [`LocalSet`](tokio::task::LocalSet).
     pub fn open(config: ServicesConfig, journal: Rc<UndoJournal>, events: EventSink) -> Self {
         let (requests, received) = mpsc::channel(4);
+        let identity = Identity::find(&config.worker_user);
         let mut supervisor = Supervisor {
             config,
             journal,
             events,
-            identity: Identity::find(),
+            identity,
             worker: None,
             restart: Backoff::new(Duration::ZERO, Duration::from_millis(100), Duration::from_secs(10)),
             restart_at: None,

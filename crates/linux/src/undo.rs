@@ -31,7 +31,9 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    netlink::{self, ACK, GENERIC, NETFILTER, Netlink, REQUEST, ROUTE, Refusal, attribute, errno_text},
+    netlink::{
+        self, ACK, CREATE, EXCL, GENERIC, NETFILTER, Netlink, REQUEST, ROUTE, Refusal, attribute, errno_text,
+    },
     network::tables::{self, nl80211},
 };
 
@@ -61,6 +63,9 @@ pub enum Undo {
         interface: IfName,
         /// Its index, which is what counts.
         index: u32,
+        /// It had never been up: its queueing discipline was `noop`, which the kernel replaces for good when
+        /// an interface is set up.
+        fresh: bool,
     },
     /// Remove an interface that we made.
     Link {
@@ -421,7 +426,7 @@ impl Undo {
                     driver_error("remove the address", format!("{address} on {interface}"), &refusal)
                 })
             }
-            Self::LinkUp { interface, index } => set_down(*index)
+            Self::LinkUp { interface, index, fresh } => set_down(*index, *fresh)
                 .map_err(|refusal| driver_error("set the interface down", interface, &refusal)),
             Self::Link { name, index } => remove_link(*name, *index)
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
@@ -459,9 +464,32 @@ fn remove_address(index: u32, address: Subnet4) -> Result<(), Refusal> {
     )
 }
 
-fn set_down(index: u32) -> Result<(), Refusal> {
-    let body = link_body(index, 0, IFF_UP);
-    gone_is_fine(Netlink::open(ROUTE)?.request(SET_LINK, 0, &body), &[libc::ENODEV])
+fn set_down(index: u32, fresh: bool) -> Result<(), Refusal> {
+    let route = Netlink::open(ROUTE)?;
+    gone_is_fine(route.request(SET_LINK, 0, &link_body(index, 0, IFF_UP)), &[libc::ENODEV])?;
+    if fresh {
+        // Cosmetic: a kernel that does not want to changes nothing in what the interface does.
+        let _ = forget_discipline(&route, index);
+    }
+    Ok(())
+}
+
+/// Gives an interface that is down the queueing discipline `noop` of one that was never up. There is no request
+/// for that; but when another discipline than the default one is removed, `noop` is what stays.
+fn forget_discipline(route: &Netlink, index: u32) -> Result<(), Refusal> {
+    const NEW_DISCIPLINE: u16 = 36;
+    const DELETE_DISCIPLINE: u16 = 37;
+    const ROOT: u32 = u32::MAX;
+    const HANDLE: u32 = 1 << 16;
+    // `struct tcmsg`
+    let mut body = vec![0; 4];
+    for field in [index, HANDLE, ROOT, 0] {
+        body.extend_from_slice(&field.to_ne_bytes());
+    }
+    let removal = body.clone();
+    attribute(&mut body, 1, b"pfifo\0");
+    route.request(NEW_DISCIPLINE, CREATE | EXCL, &body)?;
+    route.request(DELETE_DISCIPLINE, 0, &removal)
 }
 
 fn restore_master(index: u32, master: u32) -> Result<(), Refusal> {

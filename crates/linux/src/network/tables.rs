@@ -41,6 +41,8 @@ pub(crate) struct LinkRow {
     pub(crate) master: u32,
     /// `IFLA_INFO_KIND`, empty for hardware.
     pub(crate) kind: String,
+    /// It has never been up: its queueing discipline is `noop`.
+    pub(crate) fresh: bool,
 }
 
 impl LinkRow {
@@ -175,12 +177,14 @@ pub(crate) fn parse_link(message: &[u8]) -> Option<LinkRow> {
         carrier: false,
         master: 0,
         kind: String::new(),
+        fresh: false,
     };
     for (kind, value) in attributes(message.get(16..)?) {
         match kind {
             1 => row.address = value.try_into().ok().map(MacAddr).filter(|address| *address != MacAddr::ZERO),
             3 => name = read_text(value)?.parse().ok(),
             4 => row.mtu = read_u32(value, 0)?,
+            6 => row.fresh = read_text(value) == Some("noop"),
             10 => row.master = read_u32(value, 0)?,
             18 => {
                 let found = attributes(value).find(|(kind, _)| *kind == 1);

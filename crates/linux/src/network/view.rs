@@ -244,6 +244,7 @@ mod tests {
             carrier: true,
             master: 0,
             kind: kind.into(),
+            fresh: false,
         }
     }
 

@@ -18,8 +18,6 @@ use tokio::{
 
 use crate::undo::{EntryId, Undo, UndoJournal, process_start_time};
 
-/// The name of the worker's user, where the administrator made one.
-const USER: &str = "hostednet";
 /// Users that systemd sets aside for services that have none of their own (`DynamicUser=`).
 const DYNAMIC_USERS: std::ops::RangeInclusive<u32> = 61184..=65519;
 /// The first of them that is tried.
@@ -113,15 +111,15 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The user `hostednet` if there is one, else one that nobody has.
-    pub(super) fn find() -> Self {
+    /// The user `name` if there is one and it is not root, else one that nobody has.
+    pub(super) fn find(name: &str) -> Self {
         let read = |path| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
-        Self::choose(&read("/etc/passwd"), &read("/etc/group"))
+        Self::choose(name, &read("/etc/passwd"), &read("/etc/group"))
     }
 
-    fn choose(passwd: &str, group: &str) -> Self {
+    fn choose(name: &str, passwd: &str, group: &str) -> Self {
         let field = |line: &str, at| line.split(':').nth(at).and_then(|field| field.parse::<u32>().ok());
-        let own = passwd.lines().find(|line| line.split(':').next() == Some(USER));
+        let own = passwd.lines().find(|line| line.split(':').next() == Some(name));
         let own = own.and_then(|line| Some(Self { uid: field(line, 2)?, gid: field(line, 3)? }));
         if let Some(own) = own.filter(|own| own.uid != 0 && own.gid != 0) {
             return own;
@@ -186,13 +184,14 @@ mod tests {
     #[test]
     fn the_workers_user_is_its_own_or_one_that_nobody_has() {
         let passwd = "root:x:0:0::/root:/bin/sh\nhostednet:x:991:990::/:/bin/false\n";
-        assert_eq!(Identity::choose(passwd, ""), Identity { uid: 991, gid: 990 });
+        let choose = |passwd: &str, group: &str| Identity::choose("hostednet", passwd, group);
+        assert_eq!(choose(passwd, ""), Identity { uid: 991, gid: 990 });
         let free = Identity { uid: PREFERRED_USER, gid: PREFERRED_USER };
-        assert_eq!(Identity::choose("root:x:0:0::/root:/bin/sh\n", ""), free);
+        assert_eq!(choose("root:x:0:0::/root:/bin/sh\n", ""), free);
         let taken = format!("x:x:{PREFERRED_USER}:1::/:/bin/false\n");
-        assert_eq!(Identity::choose(&taken, "").uid, PREFERRED_USER + 1);
-        assert_eq!(Identity::choose("", &taken).gid, PREFERRED_USER + 1);
+        assert_eq!(choose(&taken, "").uid, PREFERRED_USER + 1);
+        assert_eq!(choose("", &taken).gid, PREFERRED_USER + 1);
         let foolish = "hostednet:x:0:0::/:/bin/false\n";
-        assert_eq!(Identity::choose(foolish, ""), free, "never root");
+        assert_eq!(choose(foolish, ""), free, "never root");
     }
 }
