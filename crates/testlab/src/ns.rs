@@ -235,8 +235,8 @@ pub fn cable(left: (&Namespace, &str), right: (&Namespace, &str)) -> Result<()> 
         None => "netns 1".to_owned(),
     };
     left.0.ip(&format!("link add name {} type veth peer name {} {peer_place}", left.1, right.1))?;
-    left.0.ip(&format!("link set {} up", left.1))?;
-    right.0.ip(&format!("link set {} up", right.1))?;
+    left.0.ip(&format!("link set dev {} up", left.1))?;
+    right.0.ip(&format!("link set dev {} up", right.1))?;
     Ok(())
 }
 

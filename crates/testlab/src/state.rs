@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::ns::Namespace;
-use crate::{tier, wait};
+use crate::wait;
 
 /// Settings below `/proc/sys/net` that are really counters or triggers, with the reason.
 pub const VOLATILE_SYSCTLS: &[(&str, &str)] = &[
@@ -60,7 +60,8 @@ impl SystemState {
         ask("ip rule", "ip -6 rule show")?;
         ask("tc qdisc", "tc qdisc show")?;
         ask("nft list ruleset", "nft list ruleset")?;
-        if tier::program("iw").is_some() {
+        // A kernel without wireless has no such folder, and iw fails there.
+        if Path::new("/sys/class/ieee80211").exists() {
             ask("iw dev", "iw dev")?;
         }
         // The wireless listing mixes what is set with what is measured.

@@ -46,7 +46,7 @@ fn every_kind_of_change_is_seen_in_a_picture_and_gone_when_undone() {
             "sysctl -qw net.ipv4.conf.d0.forwarding=1",
             "sysctl -qw net.ipv4.conf.d0.forwarding=0",
         ),
-        ("tc qdisc", "tc qdisc add dev d0 root fq_codel", "tc qdisc del dev d0 root"),
+        ("tc qdisc", "tc qdisc add dev d0 root pfifo", "tc qdisc del dev d0 root"),
     ] {
         place.run(change).unwrap();
         let difference = before.diff(&SystemState::capture(&place, &[]).unwrap());
@@ -105,9 +105,9 @@ fn two_namespaces_of_one_test_do_not_meet_until_they_are_cabled() {
         return;
     }
     let (left, right) = (Namespace::new("left").unwrap(), Namespace::new("right").unwrap());
-    ns::cable((&left, "a"), (&right, "b")).unwrap();
-    left.ip("addr add 10.1.1.1/24 dev a").unwrap();
-    right.ip("addr add 10.1.1.2/24 dev b").unwrap();
+    ns::cable((&left, "west"), (&right, "east")).unwrap();
+    left.ip("addr add 10.1.1.1/24 dev west").unwrap();
+    right.ip("addr add 10.1.1.2/24 dev east").unwrap();
     left.run("ping -n -c 1 -W 5 10.1.1.2").unwrap();
-    assert_ne!(left.mac("a").unwrap(), right.mac("b").unwrap());
+    assert_ne!(left.mac("west").unwrap(), right.mac("east").unwrap());
 }
