@@ -23,7 +23,7 @@ use hickory_proto::{
     rr::{Name, RecordType},
 };
 use lab::{Lab, discover, full, reboot, request};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt::set_socket_send_buffer_size_force};
 
 /// Seconds of CPU the worker process has used.
 fn cpu(pid: u32) -> f64 {
@@ -159,9 +159,16 @@ fn main() {
     let pair =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .unwrap();
+    // Neither side may have to wait for room: whoever floods does not read while it writes.
+    for socket in [&pair.0, &pair.1] {
+        set_socket_send_buffer_size_force(socket, 8 << 20).expect("root may have larger buffers");
+    }
     let frames = UnixDatagram::from(pair.0);
     frames.set_read_timeout(Some(lab::PATIENCE)).unwrap();
-    lab.serve_on(1, full(Vec::new()), pair.1.as_fd());
+    let mut segment = full(Vec::new());
+    // Addresses for as many clients as may come.
+    segment.dhcp.last = Ipv4Addr::new(127, 15, 255, 254);
+    lab.serve_on(1, segment, pair.1.as_fd());
     drop(pair.1);
     let server = lab.serve_dns(1);
     // The events of this flood are not read: the worker must not care.

@@ -66,6 +66,8 @@ pub(crate) struct Worker {
     control: Control,
     /// The control channel is waited for to take more.
     control_blocked: bool,
+    /// It does.
+    control_writable: bool,
     poller: Poller,
     writer: Writer,
     received: RecvBatch,
@@ -115,6 +117,7 @@ impl Worker {
         let worker = Self {
             control: Control::new(control),
             control_blocked: false,
+            control_writable: false,
             poller: Poller::new()?,
             writer,
             received: RecvBatch::new(),
@@ -159,6 +162,7 @@ impl Worker {
         let Self { poller, received, segment, writer, .. } = self;
         match ready.token {
             Token::Control => {
+                self.control_writable |= ready.write;
                 if ready.read {
                     for _ in 0..COMMANDS {
                         match self.control.receive()? {
@@ -385,7 +389,11 @@ impl Worker {
                 self.report_silence()?;
             }
         }
-        self.control.flush()?;
+        // A channel that is known to be full is not tried at every turn.
+        let writable = std::mem::take(&mut self.control_writable);
+        if !self.control_blocked || writable {
+            self.control.flush()?;
+        }
         let blocked = self.control.is_blocked();
         if blocked != self.control_blocked {
             let interest = Interest { read: true, write: blocked };
