@@ -432,9 +432,9 @@ impl World {
                 device.lease = None;
             }
         }
-        if let Some(segment) = &plan.segment {
-            let serving = segment.dns.is_some();
-            self.events.emit(PlatformEvent::Service(ServiceEvent::Dns { serving, cause: String::new() }));
+        if plan.segment.as_ref().is_some_and(|segment| segment.dns.is_some()) {
+            let answers = ServiceEvent::Dns { serving: true, cause: String::new() };
+            self.events.emit(PlatformEvent::Service(answers));
         }
         let macs: Vec<MacAddr> = self.devices.keys().copied().collect();
         for mac in macs {

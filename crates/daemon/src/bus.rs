@@ -1,0 +1,433 @@
+//! The private socket: one D-Bus connection is one session.
+//!
+//! | task | owns | waits on | its end |
+//! |---|---|---|---|
+//! | listener | the socket | new connections | the daemon ends |
+//! | one per session | its connection | the connection's end | the session is closed in the core |
+//! | one per subscriber | its event queue | events | the queue closes with the session |
+//!
+//! Who asks is found out once, when the connection is made (`SO_PEERCRED`), and travels with each request.
+//! Any local user may connect; what each may do is the core's decision.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::ErrorKind,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hn_core::{Actor, Command, Keys, Part, Reply, SessionId, UpRequest};
+use hn_ipc::{
+    args::{KeysView, PartView, SettingsView, ShareArgs, UpArgs},
+    error::BusFailure,
+    tree::{Fields, from_fields, to_fields},
+};
+use hn_types::{
+    ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
+    settings::SharingPair,
+    view::{NumberedEvent, SharingPhase},
+};
+use rustix::net::sockopt::socket_peercred;
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+};
+use zbus::{Connection, Guid, connection::Builder, interface};
+
+use crate::control::{Request, ending};
+
+/// Sessions in all.
+const SESSIONS: usize = 1_024;
+
+/// Sessions of one user other than root.
+const SESSIONS_PER_USER: usize = 256;
+
+/// A client that does not finish its authentication is disconnected.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// `CAP_NET_ADMIN` in `CapEff` of `/proc/PID/status`.
+const CAP_NET_ADMIN: u32 = 12;
+
+/// The listening socket; its file is removed when this is dropped.
+#[derive(Debug)]
+pub struct Bus {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Bus {
+    /// Listens on `path`, replacing a socket nobody answers on. Everybody may connect.
+    pub fn listen(path: &Path) -> std::io::Result<Self> {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => {
+                return Err(std::io::Error::new(ErrorKind::AddrInUse, "another hostednetd answers there"));
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Accepts sessions until the loop behind `requests` is gone.
+    pub async fn serve(self, requests: mpsc::Sender<Request>) {
+        let census = Arc::new(Census::default());
+        loop {
+            let stream = tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        // Out of descriptors, most likely: some session must end first.
+                        tracing::warn!(%error, "cannot accept a session");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                () = requests.closed() => return,
+            };
+            match census.admit(&stream) {
+                Ok(place) => {
+                    tokio::spawn(session(stream, place, requests.clone()));
+                }
+                Err(cause) => tracing::warn!(%cause, "a session is refused"),
+            }
+        }
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// How many sessions each user has.
+#[derive(Debug, Default)]
+struct Census {
+    users: Mutex<HashMap<u32, usize>>,
+    next: AtomicU64,
+}
+
+/// One place in the census, given back when dropped.
+#[derive(Debug)]
+struct Place {
+    census: Arc<Census>,
+    actor: Actor,
+}
+
+impl Census {
+    fn admit(self: &Arc<Self>, stream: &UnixStream) -> Result<Place, String> {
+        let peer = socket_peercred(stream).map_err(|error| format!("who asks is unknown: {error}"))?;
+        let uid = peer.uid.as_raw();
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, own) = (users.values().sum::<usize>(), users.get(&uid).copied().unwrap_or_default());
+        if all >= SESSIONS || (uid != 0 && own >= SESSIONS_PER_USER) {
+            return Err(format!("user {uid} has {own} of {all} sessions"));
+        }
+        users.insert(uid, own + 1);
+        drop(users);
+        let elevated = uid == 0 || has_net_admin(peer.pid.as_raw_nonzero().get());
+        let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        Ok(Place { census: Arc::clone(self), actor: Actor { session, uid, elevated } })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut users = self.census.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = users.get_mut(&self.actor.uid) {
+            *own -= 1;
+            if *own == 0 {
+                users.remove(&self.actor.uid);
+            }
+        }
+    }
+}
+
+fn has_net_admin(pid: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .is_some_and(|set| set >> CAP_NET_ADMIN & 1 == 1)
+}
+
+async fn session(stream: UnixStream, place: Place, requests: mpsc::Sender<Request>) {
+    let id = place.actor.session;
+    if requests.send(Request::Opened(id)).await.is_err() {
+        return;
+    }
+    if let Err(error) = serve_session(stream, place.actor, &requests).await {
+        tracing::debug!(%error, session = id.0, "a session did not begin");
+    }
+    let _ = requests.send(Request::Closed(id)).await;
+}
+
+async fn serve_session(
+    stream: UnixStream,
+    actor: Actor,
+    requests: &mpsc::Sender<Request>,
+) -> zbus::Result<()> {
+    let link = Link { actor, requests: requests.clone() };
+    let path = hn_ipc::OBJECT_PATH;
+    let builder = Builder::unix_stream(stream.into_std()?)
+        .server(Guid::generate())
+        .p2p()
+        .serve_at(path, HostedNetwork { link: link.clone() })
+        .serve_at(path, Sharing { link: link.clone() })
+        .serve_at(path, Service { link });
+    let timeout = || std::io::Error::new(ErrorKind::TimedOut, "the client did not authenticate in time");
+    let connection = tokio::time::timeout(HANDSHAKE, builder.build())
+        .await
+        .map_err(|_| zbus::Error::from(timeout()))??;
+    tokio::select! {
+        () = connection.closed() => {}
+        () = requests.closed() => { let _ = connection.close().await; }
+    }
+    Ok(())
+}
+
+/// The way of one session to the loop.
+#[derive(Clone, Debug)]
+struct Link {
+    actor: Actor,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Link {
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, BusFailure> {
+        let (sender, answer) = oneshot::channel();
+        self.requests.send(request(sender)).await.map_err(|_| ending())?;
+        Ok(answer.await.map_err(|_| ending())?)
+    }
+
+    async fn command(&self, command: Command) -> Result<Reply, BusFailure> {
+        let command = Box::new(command);
+        Ok(self.ask(|answer| Request::Command { actor: self.actor, command, answer }).await??)
+    }
+
+    async fn done(&self, command: Command) -> Result<(), BusFailure> {
+        self.command(command).await.map(drop)
+    }
+}
+
+fn bad(object: &str, cause: impl std::fmt::Display) -> BusFailure {
+    Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause).into()
+}
+
+fn unexpected(reply: &Reply) -> BusFailure {
+    let cause = format!("it answered {reply:?} to a question of another kind");
+    Failure::check(ErrorCode::GenFailure, Reason::Unspecified, "the service", cause).into()
+}
+
+struct HostedNetwork {
+    link: Link,
+}
+
+#[interface(name = "org.hostednet1.HostedNetwork")]
+impl HostedNetwork {
+    async fn init_settings(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::InitSettings).await
+    }
+
+    async fn start_using(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::StartUsing).await
+    }
+
+    async fn stop_using(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::StopUsing).await
+    }
+
+    async fn force_start(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::ForceStart).await
+    }
+
+    async fn force_stop(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::ForceStop).await
+    }
+
+    async fn set_enabled(&self, enabled: bool) -> Result<(), BusFailure> {
+        self.link.done(Command::SetEnabled(enabled)).await
+    }
+
+    async fn set_ssid(&self, ssid: &[u8]) -> Result<(), BusFailure> {
+        let ssid = Ssid::new(ssid).map_err(|error| bad("ssid", error))?;
+        self.link.done(Command::SetSsid(ssid)).await
+    }
+
+    async fn set_max_peers(&self, peers: u32) -> Result<(), BusFailure> {
+        self.link.done(Command::SetMaxPeers(peers)).await
+    }
+
+    async fn refresh_key(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::RefreshPrimaryKey).await
+    }
+
+    async fn set_secondary_key(&self, kind: &str, key: &[u8], persistent: bool) -> Result<(), BusFailure> {
+        let key = match kind {
+            "passphrase" => match std::str::from_utf8(key) {
+                Ok(text) => Key::passphrase(text.to_owned()),
+                Err(_) => Err(hn_types::KeyError::NotPrintableAscii),
+            },
+            "raw" => Key::raw(key),
+            other => return Err(bad("kind", format!("{other:?} is neither passphrase nor raw"))),
+        };
+        let key = key.map_err(|error| bad("the secondary key", error))?;
+        self.link.done(Command::SetSecondaryKey(Some(SecondaryKey { key, persistent }))).await
+    }
+
+    async fn clear_secondary_key(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::SetSecondaryKey(None)).await
+    }
+
+    async fn keys(&self) -> Result<Fields, BusFailure> {
+        match self.link.command(Command::QueryKeys).await? {
+            Reply::Keys(Keys { primary, secondary }) => Ok(to_fields(&KeysView {
+                primary,
+                secondary_persistent: secondary.as_ref().is_some_and(|key| key.persistent),
+                secondary: secondary.map(|secondary| secondary.key),
+            })?),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn settings(&self) -> Result<Fields, BusFailure> {
+        match self.link.command(Command::QuerySettings).await? {
+            Reply::Settings(settings) => Ok(to_fields(&SettingsView {
+                ssid: settings.connection.as_ref().map(|connection| connection.ssid),
+                max_peers: settings.connection.map_or(100, |connection| connection.max_peers),
+                enabled: settings.enabled,
+                set_by: settings.set_by,
+                authentication: "wpa2_personal".to_owned(),
+                cipher: "ccmp".to_owned(),
+                secondary_key: settings.secondary_key.is_some(),
+                secondary_key_persistent: settings.secondary_key == Some(true),
+            })?),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+struct Sharing {
+    link: Link,
+}
+
+#[interface(name = "org.hostednet1.Sharing")]
+impl Sharing {
+    async fn up(&self, args: Fields) -> Result<(), BusFailure> {
+        let UpArgs { public, private, ssid, key } = from_fields(&args)?;
+        self.link.done(Command::Up(UpRequest { public, private, ssid, key })).await
+    }
+
+    async fn down(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::Down).await
+    }
+
+    async fn share(&self, args: Fields) -> Result<(), BusFailure> {
+        let ShareArgs { public, private } = from_fields(&args)?;
+        self.link.done(Command::Share(SharingPair { public, private })).await
+    }
+
+    async fn unshare(&self) -> Result<(), BusFailure> {
+        self.link.done(Command::Unshare).await
+    }
+
+    async fn connections(&self) -> Result<Vec<Fields>, BusFailure> {
+        let rows = self.link.ask(Request::Connections).await?;
+        Ok(rows.iter().map(to_fields).collect::<Result<_, _>>()?)
+    }
+}
+
+struct Service {
+    link: Link,
+}
+
+impl Service {
+    async fn part(&self, name: &str, start: bool) -> Result<(), BusFailure> {
+        let part = match name {
+            "wlan" => Part::Wlan,
+            "sharedaccess" => Part::SharedAccess,
+            other => return Err(bad("the part", format!("{other:?} is neither wlan nor sharedaccess"))),
+        };
+        self.link.done(if start { Command::ServiceStart(part) } else { Command::ServiceStop(part) }).await
+    }
+}
+
+#[interface(name = "org.hostednet1.Service")]
+impl Service {
+    async fn status(&self) -> Result<Fields, BusFailure> {
+        Ok(to_fields(&self.link.ask(Request::Status).await?)?)
+    }
+
+    #[zbus(out_args("sequence", "snapshot"))]
+    async fn subscribe(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(u64, Fields), BusFailure> {
+        let session = self.link.actor.session;
+        let (sequence, snapshot, events) =
+            self.link.ask(|answer| Request::Subscribe { session, answer }).await?;
+        tokio::spawn(forward(connection.clone(), events));
+        Ok((sequence, to_fields(&snapshot)?))
+    }
+
+    async fn parts(&self) -> Result<Vec<Fields>, BusFailure> {
+        match self.link.command(Command::ServiceStatus).await? {
+            Reply::Services(status) => {
+                let phase = |running| if running { SharingPhase::Running } else { SharingPhase::Stopped };
+                // SharedAccess is "running" while it may be used, whether or not anything is shared; what
+                // it is doing to get there is its pending phase.
+                let sharing = match status.sharing {
+                    pending @ (SharingPhase::StartPending | SharingPhase::StopPending) => pending,
+                    SharingPhase::Running | SharingPhase::Stopped => phase(status.shared_access),
+                };
+                [(Part::Wlan, phase(status.wlan)), (Part::SharedAccess, sharing)]
+                    .map(|(part, phase)| PartView {
+                        name: part.as_str().into(),
+                        state: phase.as_str().into(),
+                    })
+                    .iter()
+                    .map(|view| Ok(to_fields(view)?))
+                    .collect()
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn start_part(&self, name: &str) -> Result<(), BusFailure> {
+        self.part(name, true).await
+    }
+
+    async fn stop_part(&self, name: &str) -> Result<(), BusFailure> {
+        self.part(name, false).await
+    }
+
+    #[zbus(signal)]
+    async fn event(emitter: &zbus::object_server::SignalEmitter<'_>, event: Fields) -> zbus::Result<()>;
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn version(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
+}
+
+/// Sends one subscriber's events. A client that does not read stalls this task and then fills its own queue.
+async fn forward(connection: Connection, mut events: mpsc::Receiver<NumberedEvent>) {
+    while let Some(event) = events.recv().await {
+        let Ok(fields) = to_fields(&event) else { continue };
+        let sent = connection
+            .emit_signal(None::<&str>, hn_ipc::OBJECT_PATH, hn_ipc::SERVICE, "Event", &(fields,))
+            .await;
+        if sent.is_err() {
+            return;
+        }
+    }
+}

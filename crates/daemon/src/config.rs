@@ -1,0 +1,283 @@
+//! What an administrator writes in `hostednet.toml`, and what the service makes of it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hn_core::BandWish;
+use hn_types::{Subnet4, settings::Policy};
+use serde::Deserialize;
+
+/// The file as written. Unknown keys are refused, so that a misspelt one is not silently ignored.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// The access point.
+    pub hosted_network: RawHostedNetwork,
+    /// Sharing.
+    pub sharing: RawSharing,
+}
+
+/// `[hosted_network]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawHostedNetwork {
+    /// Use this radio (`phy0`) or the radio of this interface (`wlan0`) and no other.
+    pub adapter: Option<String>,
+    /// Wish for a channel; the station's channel wins where the card has only one.
+    pub channel: Option<u32>,
+    /// Wish for a band, `"2.4"` or `"5"`.
+    pub band: Option<String>,
+    /// Path of hostapd.
+    pub hostapd: Option<PathBuf>,
+}
+
+/// `[sharing]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSharing {
+    /// Host address and prefix in full mode; fixed, never moved on collision.
+    pub full_subnet: Option<Subnet4>,
+    /// Host address and prefix in standalone mode; fixed, never moved on collision.
+    pub standalone_subnet: Option<Subnet4>,
+    /// The zone of the private segment.
+    pub domain: Option<String>,
+    /// Lease time in seconds.
+    pub lease_time_s: Option<u64>,
+    /// Probe an address by ARP before it is offered.
+    pub probe: Option<bool>,
+    /// Ask these name servers instead of the machine's own: `"192.0.2.1"` or `"192.0.2.1:5353"`.
+    pub dns_upstreams: Option<Vec<String>>,
+    /// Read the machine's name servers here instead of `/etc/resolv.conf`.
+    pub resolv_conf: Option<PathBuf>,
+}
+
+/// The valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// See [`RawHostedNetwork::adapter`].
+    pub adapter: Option<String>,
+    /// See [`RawHostedNetwork::channel`].
+    pub channel: Option<u32>,
+    /// See [`RawHostedNetwork::band`].
+    pub band: Option<BandWish>,
+    /// See [`RawHostedNetwork::hostapd`].
+    pub hostapd: Option<PathBuf>,
+    /// See [`RawSharing::full_subnet`].
+    pub full_subnet: Option<Subnet4>,
+    /// See [`RawSharing::standalone_subnet`].
+    pub standalone_subnet: Option<Subnet4>,
+    /// The zone of the private segment.
+    pub domain: String,
+    /// Lease time.
+    pub lease_time: Duration,
+    /// Probe an address before it is offered.
+    pub probe: bool,
+    /// Name servers that replace the machine's own.
+    pub dns_upstreams: Option<Vec<SocketAddr>>,
+    /// Where the machine's name servers are written.
+    pub resolv_conf: PathBuf,
+}
+
+/// The configuration cannot be used. Names the file and the key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {cause}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        cause: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: {cause}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what is wrong there.
+        cause: Box<toml::de::Error>,
+    },
+    /// A value is out of its range.
+    #[error("{path}: {key}: {cause}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+impl Config {
+    /// The longest lease anybody can want: one year.
+    const LEASE_MAX: u64 = 365 * 86_400;
+
+    /// Reads `path`; a missing file is the default configuration.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let raw = read::<RawConfig>(path)?.unwrap_or_default();
+        Self::from_raw(raw).map_err(|(key, cause)| ConfigError::Value { path: path.to_owned(), key, cause })
+    }
+
+    fn from_raw(raw: RawConfig) -> Result<Self, (&'static str, String)> {
+        let RawConfig { hosted_network, sharing } = raw;
+        let band = match hosted_network.band.as_deref() {
+            None => None,
+            Some("2.4") => Some(BandWish::Ghz2),
+            Some("5") => Some(BandWish::Ghz5),
+            Some(other) => {
+                return Err(("hosted_network.band", format!("{other:?} is neither \"2.4\" nor \"5\"")));
+            }
+        };
+        let lease_time = match sharing.lease_time_s.unwrap_or(604_800) {
+            seconds @ 120..=Self::LEASE_MAX => Duration::from_secs(seconds),
+            seconds => {
+                return Err(("sharing.lease_time_s", format!("{seconds} is not between 120 and one year")));
+            }
+        };
+        for (key, subnet) in [
+            ("sharing.full_subnet", sharing.full_subnet),
+            ("sharing.standalone_subnet", sharing.standalone_subnet),
+        ] {
+            if let Some(subnet) = subnet {
+                check_subnet(subnet).map_err(|cause| (key, cause))?;
+            }
+        }
+        let domain = sharing.domain.unwrap_or_else(|| "mshome.net".to_owned()).to_ascii_lowercase();
+        check_domain(&domain).map_err(|cause| ("sharing.domain", cause))?;
+        let dns_upstreams = sharing
+            .dns_upstreams
+            .map(|list| {
+                if list.len() > 8 {
+                    return Err(format!("{} name servers are given, 8 are the most", list.len()));
+                }
+                list.iter().map(|text| parse_server(text)).collect::<Result<Vec<_>, _>>()
+            })
+            .transpose()
+            .map_err(|cause| ("sharing.dns_upstreams", cause))?;
+        Ok(Self {
+            adapter: hosted_network.adapter,
+            channel: hosted_network.channel,
+            band,
+            hostapd: hosted_network.hostapd,
+            full_subnet: sharing.full_subnet,
+            standalone_subnet: sharing.standalone_subnet,
+            domain,
+            lease_time,
+            probe: sharing.probe.unwrap_or(true),
+            dns_upstreams,
+            resolv_conf: sharing.resolv_conf.unwrap_or_else(|| "/etc/resolv.conf".into()),
+        })
+    }
+}
+
+/// Reads the administrator's policy; a missing file is no policy.
+pub fn load_policy(path: &Path) -> Result<Policy, ConfigError> {
+    Ok(read(path)?.unwrap_or_default())
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, ConfigError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(ConfigError::Read { path: path.to_owned(), cause }),
+    };
+    toml::from_str(&text)
+        .map(Some)
+        .map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })
+}
+
+fn check_subnet(subnet: Subnet4) -> Result<(), String> {
+    let address = subnet.address();
+    if !(16..=29).contains(&subnet.prefix()) {
+        Err(format!("a prefix of {} bits is not between 16 and 29", subnet.prefix()))
+    } else if !address.is_private() {
+        Err(format!("{address} is not a private address (RFC 1918)"))
+    } else if address == subnet.network().address() || address == subnet.broadcast() {
+        Err(format!("{address} is not the address of a host in {subnet}"))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_domain(domain: &str) -> Result<(), String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if domain.len() <= 180 && domain.split('.').all(label) {
+        Ok(())
+    } else {
+        Err(format!("{domain:?} is not a domain name"))
+    }
+}
+
+fn parse_server(text: &str) -> Result<SocketAddr, String> {
+    text.parse::<SocketAddr>()
+        .or_else(|_| text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53)))
+        .map_err(|_| format!("{text:?} is neither an address nor ADDRESS:PORT"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::load(file.path())
+    }
+
+    #[test]
+    fn no_file_and_an_empty_file_are_the_default() {
+        let absent = Config::load(Path::new("/nonexistent/hostednet.toml")).unwrap();
+        let empty = load("").unwrap();
+        for config in [absent, empty] {
+            assert_eq!(config.lease_time, Duration::from_secs(604_800));
+            assert_eq!(config.domain, "mshome.net");
+            assert!(config.probe);
+        }
+    }
+
+    #[test]
+    fn values_are_taken() {
+        let config = load(
+            "[hosted_network]\nchannel = 11\nband = \"2.4\"\n[sharing]\nfull_subnet = \"10.9.8.1/24\"\n\
+             dns_upstreams = [\"192.0.2.1\", \"192.0.2.2:5353\", \"2001:db8::1\"]\nlease_time_s = 3600\n",
+        )
+        .unwrap();
+        assert_eq!(config.channel, Some(11));
+        assert_eq!(config.band, Some(BandWish::Ghz2));
+        assert_eq!(config.full_subnet.unwrap().to_string(), "10.9.8.1/24");
+        let servers: Vec<_> = config.dns_upstreams.unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["192.0.2.1:53", "192.0.2.2:5353", "[2001:db8::1]:53"]);
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        for (text, named) in [
+            ("chanel = 6", "chanel"),
+            ("[hosted_network]\nchanel = 6", "chanel"),
+            ("[hosted_network]\nband = \"6\"", "hosted_network.band"),
+            ("[sharing]\nlease_time_s = 1", "sharing.lease_time_s"),
+            ("[sharing]\nfull_subnet = \"8.8.8.8/24\"", "sharing.full_subnet"),
+            ("[sharing]\nfull_subnet = \"192.168.1.0/24\"", "sharing.full_subnet"),
+            ("[sharing]\nfull_subnet = \"192.168.1.1/30\"", "sharing.full_subnet"),
+            ("[sharing]\nfull_subnet = \"192.168.1.1\"", "full_subnet"),
+            ("[sharing]\ndomain = \"a..b\"", "sharing.domain"),
+            ("[sharing]\ndns_upstreams = [\"one\"]", "sharing.dns_upstreams"),
+            ("[sharing", "line 1"),
+        ] {
+            let error = load(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+}
