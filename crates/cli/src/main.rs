@@ -1,1 +1,9 @@
-fn main() {}
+//! `hostednet`, the command line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    hn_cli::run(hn_cli::args::Args::parse())
+}

@@ -1,0 +1,293 @@
+//! What can be typed. Help, man page and completions come from here.
+
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, str::FromStr};
+
+use clap::{Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use hostednet::types::{IfName, Ssid, settings::PublicChoice};
+
+/// Makes this machine an access point and shares its connection.
+#[derive(Debug, Parser)]
+#[command(name = "hostednet", version, about, after_help = AFTER)]
+pub struct Args {
+    /// The service's socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub socket: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Verb,
+}
+
+const AFTER: &str = "\
+Examples:
+  sudo hostednet up                               share this machine's connection over Wi-Fi
+  sudo hostednet up --ssid 'Café ☕' --key-file -  with a name and a key of your own
+  sudo hostednet up --public eth0                 share that connection, whatever the default route is
+  hostednet hold -- ./backup-over-wifi            keep the network up while a program runs
+  sudo hostednet share eth0 eth1                  share from one wire to another, without Wi-Fi
+
+Exit status: 0 done, 1 failed, 2 usage, 3 service not active, 4 permission, 5 wrong state.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Start the hosted network with full sharing; undo it with Ctrl-C
+    Up(Up),
+    /// Hold a reference: the network runs for as long as COMMAND, or this process, does
+    Hold {
+        /// The command to run meanwhile
+        #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+        command: Vec<OsString>,
+    },
+    /// Start the hosted network for good (ForceStart)
+    Start,
+    /// Stop the hosted network whoever uses it (ForceStop)
+    Stop,
+    /// Show everything
+    Status(Json),
+    /// Show who is attached
+    Devices(Json),
+    /// Show what happens, as it happens
+    Monitor(Json),
+    /// Show every connection and whether it can be shared
+    Connections(Json),
+    /// Show or change the settings
+    Settings {
+        /// What to do with them
+        #[command(subcommand)]
+        change: Option<SettingsVerb>,
+        /// How to print them
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Allow the hosted network
+    Allow,
+    /// Forbid the hosted network; a running one stops
+    Disallow,
+    /// Show, make or set keys; a key is typed or piped in, never an argument
+    Key {
+        /// What to do with the keys
+        #[command(subcommand)]
+        verb: KeyVerb,
+    },
+    /// Share the connection PUBLIC with the connections PRIVATE
+    Share {
+        /// The connection that leads out, or auto for the default route
+        #[arg(value_parser = parse_public)]
+        public: PublicChoice,
+        /// The connections to share it with; hosted-network is the access point
+        #[arg(required = true, value_name = "PRIVATE")]
+        private: Vec<String>,
+    },
+    /// Stop sharing
+    Unshare,
+    /// Show, start or stop a part of the service
+    Service {
+        /// What to do with it
+        #[command(subcommand)]
+        verb: ServiceVerb,
+    },
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the man page
+    #[command(hide = true)]
+    Man,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, clap::Args)]
+pub struct Up {
+    /// The connection that leads out: an interface, auto for the default route, none for no sharing
+    #[arg(long, value_name = "IF|auto|none", default_value = "auto", value_parser = parse_up_public)]
+    pub public: UpPublic,
+    /// Share with this interface instead of (or, with hosted-network named too, beside) the access point
+    #[arg(long, value_name = "IF")]
+    pub private: Vec<String>,
+    /// The name of the network, kept for next time; hex:… for bytes
+    #[arg(long, value_parser = SsidParser)]
+    pub ssid: Option<Ssid>,
+    /// Read a key for this session from a file, or from standard input (-)
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub key_file: Option<PathBuf>,
+    /// How to print
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `--json`, wherever it makes sense.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Json {
+    /// Print JSON for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--public` of `up` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpPublic {
+    /// No sharing: devices reach this machine and each other.
+    None,
+    /// Share this.
+    Share(PublicChoice),
+}
+
+/// Verbs of `settings`.
+#[derive(Debug, Subcommand)]
+pub enum SettingsVerb {
+    /// Change settings; a running network stops
+    Set {
+        /// The name of the network; hex:… for bytes
+        #[arg(long, value_parser = SsidParser, required_unless_present = "max_peers")]
+        ssid: Option<Ssid>,
+        /// At most this many devices
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2007))]
+        max_peers: Option<u32>,
+    },
+}
+
+/// Verbs of `key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyVerb {
+    /// Print both keys
+    Show(Json),
+    /// Make a new primary key; a running network stops
+    Refresh,
+    /// Set the secondary key, read from standard input
+    Set {
+        /// For this session, or the next, only
+        #[arg(long)]
+        temporary: bool,
+        /// The key is 64 hexadecimal digits, not a passphrase
+        #[arg(long)]
+        hex: bool,
+    },
+    /// Remove the secondary key
+    Clear,
+}
+
+/// Verbs of `service`.
+#[derive(Debug, Subcommand)]
+pub enum ServiceVerb {
+    /// Show the parts
+    Status(Json),
+    /// Start a part
+    Start {
+        /// Which
+        part: PartName,
+    },
+    /// Stop a part
+    Stop {
+        /// Which
+        part: PartName,
+    },
+}
+
+/// A part of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PartName {
+    /// The hosted network.
+    Wlan,
+    /// Sharing.
+    Sharedaccess,
+}
+
+impl PartName {
+    /// Its name in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wlan => "wlan",
+            Self::Sharedaccess => "sharedaccess",
+        }
+    }
+}
+
+fn parse_public(text: &str) -> Result<PublicChoice, String> {
+    if text == "auto" {
+        return Ok(PublicChoice::Auto);
+    }
+    IfName::from_str(text).map(PublicChoice::Interface).map_err(|error| error.to_string())
+}
+
+fn parse_up_public(text: &str) -> Result<UpPublic, String> {
+    if text == "none" { Ok(UpPublic::None) } else { parse_public(text).map(UpPublic::Share) }
+}
+
+/// An SSID is bytes, and so is an argument: it need not be UTF-8.
+#[derive(Clone, Copy, Debug)]
+struct SsidParser;
+
+impl clap::builder::TypedValueParser for SsidParser {
+    type Value = Ssid;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Ssid, clap::Error> {
+        let parsed = match value.to_str() {
+            Some(text) => Ssid::from_text(text),
+            None => Ssid::new(value.as_bytes()),
+        };
+        parsed.map_err(|error| {
+            let flag = argument.map(ToString::to_string).unwrap_or_default();
+            command.clone().error(clap::error::ErrorKind::ValueValidation, format!("{flag}: {error}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::ffi::OsStringExt;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Verb, clap::Error> {
+        Args::try_parse_from(std::iter::once(&"hostednet").chain(words)).map(|args| args.command)
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn an_ssid_may_be_any_bytes() {
+        let raw = OsString::from_vec(b"\xff caf\xe9".to_vec());
+        let words = ["hostednet", "up", "--ssid"].map(OsString::from).into_iter().chain([raw]);
+        let Verb::Up(up) = Args::try_parse_from(words).unwrap().command else { panic!("another verb") };
+        assert_eq!(up.ssid.unwrap().as_bytes(), b"\xff caf\xe9");
+        let error = parse(&["up", "--ssid", &"x".repeat(33)]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("1 to 32 bytes, this one has 33"), "{error}");
+    }
+
+    #[test]
+    fn up_shares_the_default_route_unless_told_otherwise() {
+        let public = |words: &[&str]| {
+            let Verb::Up(up) = parse(words).unwrap() else { panic!("another verb") };
+            up.public
+        };
+        assert_eq!(public(&["up"]), UpPublic::Share(PublicChoice::Auto));
+        assert_eq!(public(&["up", "--public", "none"]), UpPublic::None);
+        let eth0 = PublicChoice::Interface("eth0".parse().unwrap());
+        assert_eq!(public(&["up", "--public", "eth0"]), UpPublic::Share(eth0));
+        assert_eq!(parse(&["up", "--public", "not/a/name"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_change_of_settings_names_one() {
+        assert!(parse(&["settings"]).is_ok());
+        assert!(parse(&["settings", "set"]).is_err());
+        assert!(parse(&["settings", "set", "--max-peers", "0"]).is_err());
+        assert!(parse(&["settings", "set", "--max-peers", "5"]).is_ok());
+    }
+}

@@ -1,0 +1,262 @@
+//! From a verb to the service and back to the terminal.
+
+use std::{
+    io::{IsTerminal, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::CommandFactory;
+use futures_util::StreamExt;
+use hostednet::{
+    Error, KeysView, Session, ShareArgs,
+    types::{
+        ErrorCode, Failure, IfName, Key, Reason, SecondaryKey,
+        settings::{PrivateChoice, PublicChoice},
+    },
+};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+use crate::{
+    args::{Args, KeyVerb, ServiceVerb, SettingsVerb, Verb},
+    hold, report,
+    style::Style,
+    terminal, up,
+};
+
+/// Does what was typed. The exit status is the contract's (design of the command line).
+pub fn run(args: Args) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report::note(&format!("error: cannot start a runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(args)) {
+        Ok(status) => status,
+        Err(error) => {
+            report::failure(&error);
+            ExitCode::from(error.code().exit_status())
+        }
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the rest is one group: what needs a session and nothing else"
+)]
+async fn dispatch(args: Args) -> Result<ExitCode, Error> {
+    let given = args.socket;
+    let socket = given.clone().unwrap_or_else(hostednet::socket_path);
+    match args.command {
+        Verb::Up(arguments) => return up::up(given, arguments).await,
+        Verb::Hold { command } => return hold::hold(&socket, &command).await,
+        Verb::Completions { shell } => {
+            let mut buffer = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "hostednet", &mut buffer);
+            report::out(&String::from_utf8_lossy(&buffer));
+        }
+        Verb::Man => {
+            let mut buffer = Vec::new();
+            clap_mangen::Man::new(Args::command())
+                .render(&mut buffer)
+                .map_err(|error| usage("the man page", error))?;
+            report::out(&String::from_utf8_lossy(&buffer));
+        }
+        Verb::Key { verb: KeyVerb::Set { temporary, hex } } => {
+            // The key is read before the service is asked, so that a typing error costs nothing.
+            let key = read_key(None, hex)?;
+            let secondary = SecondaryKey { key, persistent: !temporary };
+            Session::connect(&socket).await?.set_secondary_key(Some(&secondary)).await?;
+            let what = if temporary { "set for this session or the next" } else { "set" };
+            report::line(&format!("The secondary key is {what}."));
+        }
+        command => return ask(&Session::connect(&socket).await?, command).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
+    match command {
+        Verb::Start => {
+            session.force_start().await?;
+            report::line("The hosted network started.");
+        }
+        Verb::Stop => {
+            session.force_stop().await?;
+            report::line("The hosted network stopped.");
+        }
+        Verb::Status(form) => {
+            let snapshot = session.status().await?;
+            if form.json { report::json(&snapshot) } else { report::out(&report::status(&snapshot)) }
+        }
+        Verb::Devices(form) => {
+            let snapshot = session.status().await?;
+            if form.json { report::json(&snapshot.devices) } else { report::out(&report::devices(&snapshot)) }
+        }
+        Verb::Monitor(form) => return monitor(session, form.json).await,
+        Verb::Connections(form) => {
+            let rows = session.connections().await?;
+            if form.json { report::json(&rows) } else { report::out(&report::connections(&rows)) }
+        }
+        Verb::Settings { change: None, json } => {
+            let settings = session.settings().await?;
+            if json.json { report::json(&settings) } else { report::out(&report::settings(&settings)) }
+        }
+        Verb::Settings { change: Some(SettingsVerb::Set { ssid, max_peers }), .. } => {
+            if let Some(ssid) = ssid {
+                session.set_ssid(&ssid).await?;
+                report::line(&format!("The network is called {ssid}."));
+            }
+            if let Some(peers) = max_peers {
+                session.set_max_peers(peers).await?;
+                report::line(&format!("At most {peers} devices can join."));
+            }
+        }
+        Verb::Allow => {
+            session.set_enabled(true).await?;
+            report::line("The hosted network is allowed.");
+        }
+        Verb::Disallow => {
+            session.set_enabled(false).await?;
+            report::line("The hosted network is forbidden.");
+        }
+        Verb::Key { verb } => key(session, verb).await?,
+        Verb::Share { public, private } => {
+            let private = private.iter().map(|name| parse_private(name)).collect::<Result<Vec<_>, _>>()?;
+            session.share(&ShareArgs { public, private }).await?;
+            let from = match public {
+                PublicChoice::Auto => "the connection with the default route".to_owned(),
+                PublicChoice::Interface(name) => name.to_string(),
+            };
+            report::line(&format!("Sharing {from}."));
+        }
+        Verb::Unshare => {
+            session.unshare().await?;
+            report::line("Sharing stopped.");
+        }
+        Verb::Service { verb: ServiceVerb::Status(form) } => {
+            let parts = session.parts().await?;
+            if form.json { report::json(&parts) } else { report::out(&report::parts(&parts)) }
+        }
+        Verb::Service { verb: ServiceVerb::Start { part } } => {
+            session.start_part(part.as_str()).await?;
+            report::line(&format!("{} started.", part.as_str()));
+        }
+        Verb::Service { verb: ServiceVerb::Stop { part } } => {
+            session.stop_part(part.as_str()).await?;
+            report::line(&format!("{} stopped.", part.as_str()));
+        }
+        // Taken care of before a session is opened.
+        Verb::Up(_) | Verb::Hold { .. } | Verb::Completions { .. } | Verb::Man => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn key(session: &Session, verb: KeyVerb) -> Result<(), Error> {
+    match verb {
+        KeyVerb::Show(form) => {
+            let keys = session.keys().await?;
+            show_keys(&keys, form.json);
+        }
+        KeyVerb::Refresh => {
+            session.refresh_key().await?;
+            report::line("There is a new primary key. Devices that used the old one need it.");
+        }
+        KeyVerb::Clear => {
+            session.set_secondary_key(None).await?;
+            report::line("The secondary key is removed.");
+        }
+        // Taken care of before a session is opened.
+        KeyVerb::Set { .. } => {}
+    }
+    Ok(())
+}
+
+fn show_keys(keys: &KeysView, as_json: bool) {
+    let text = |key: &Key| match key {
+        Key::Passphrase(passphrase) => passphrase.expose().to_owned(),
+        Key::Raw(raw) => raw.expose().iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    let kind = |key: &Key| match key {
+        Key::Passphrase(_) => "passphrase",
+        Key::Raw(_) => "raw",
+    };
+    if as_json {
+        let field = |key: &Option<Key>| key.as_ref().map(|key| json!({"kind": kind(key), "key": text(key)}));
+        report::json(&json!({
+            "primary": field(&keys.primary),
+            "secondary": field(&keys.secondary),
+            "secondary_persistent": keys.secondary_persistent,
+        }));
+        return;
+    }
+    let show = |key: &Option<Key>| key.as_ref().map_or_else(|| "none".to_owned(), text);
+    report::line(&format!("  primary    {}", show(&keys.primary)));
+    let note =
+        if keys.secondary.is_some() && !keys.secondary_persistent { "   (this session only)" } else { "" };
+    report::line(&format!("  secondary  {}{note}", show(&keys.secondary)));
+}
+
+async fn monitor(session: &Session, as_json: bool) -> Result<ExitCode, Error> {
+    let (_, mut events) = session.events().await?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| usage("signals", error))?;
+    let style = Style::of_stdout();
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(event) if as_json => report::json(&event),
+                Some(event) => {
+                    if let Some(line) = report::event_line(&event, style) {
+                        report::line(&line);
+                    }
+                }
+                None => return Err(gone()),
+            },
+            () = session.closed() => return Err(gone()),
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// The service went away in the middle.
+pub(crate) fn gone() -> Error {
+    Failure::check(ErrorCode::ServiceNotActive, Reason::ServiceUnavailable, "hostednetd", "the service ended")
+        .with_remedy("start it again; its log says why it ended")
+        .into()
+}
+
+/// Something that was typed, or this process's surroundings, is wrong.
+pub(crate) fn usage(object: &str, cause: impl std::fmt::Display) -> Error {
+    Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause).into()
+}
+
+/// `hosted-network` or the name of an interface.
+pub(crate) fn parse_private(text: &str) -> Result<PrivateChoice, Error> {
+    if text == "hosted-network" {
+        return Ok(PrivateChoice::HostedNetwork);
+    }
+    text.parse::<IfName>().map(PrivateChoice::Interface).map_err(|error| usage(text, error))
+}
+
+/// A key from a file or from standard input; typed without echo on a terminal. One final line end is dropped.
+pub(crate) fn read_key(file: Option<&Path>, hex: bool) -> Result<Key, Error> {
+    // A key is at most 64 digits and a line end; more is certainly not one.
+    const LIMIT: u64 = 4_096;
+    let from = file.filter(|path| *path != Path::new("-")).map(PathBuf::from);
+    let mut text = Zeroizing::new(String::new());
+    let name = from.as_ref().map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+    let read = match &from {
+        Some(path) => std::fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text)),
+        None if std::io::stdin().is_terminal() => terminal::read_secret("Key: ", &mut text),
+        None => std::io::stdin().take(LIMIT).read_to_string(&mut text),
+    };
+    read.map_err(|error| usage(&name, format!("cannot read the key: {error}")))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if hex { Key::from_hex(line) } else { Key::passphrase(line.to_owned()) }
+        .map_err(|error| usage(&name, error))
+}

@@ -1,0 +1,259 @@
+//! What is printed: failures, the status, devices, events.
+
+use std::io::Write;
+
+use hostednet::{
+    ConnectionView, Error, PartView, SettingsView,
+    types::{
+        Reason,
+        network::MediaType,
+        view::{DeviceView, Event, HostedState, NumberedEvent, SetBy, SharingMode, Snapshot},
+    },
+};
+use serde::Serialize;
+
+use crate::{
+    style::Style,
+    table::{bytes, duration, table},
+};
+
+/// Writes to standard output. A reader that went away is no error: it has seen enough.
+pub(crate) fn out(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// One line on standard output.
+pub(crate) fn line(text: &str) {
+    out(&format!("{text}\n"));
+}
+
+/// One line on standard error.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A value for programs: one object on one line.
+pub(crate) fn json<T: Serialize>(value: &T) {
+    match serde_json::to_string(value) {
+        Ok(text) => line(&text),
+        Err(error) => note(&format!("hostednet: cannot print JSON: {error}")),
+    }
+}
+
+/// A failure: object and cause, step and stable names, remedy.
+pub(crate) fn failure(error: &Error) {
+    let style = Style::of_stderr();
+    let failure = error.to_failure();
+    note(&format!("{} {}: {}", style.bad("error:"), failure.object, failure.cause));
+    let mut names = format!("step {}, {}", failure.step, failure.code);
+    if !matches!(failure.reason, Reason::Success | Reason::Unspecified) {
+        names.push_str(&format!(", {}", failure.reason));
+    }
+    note(&format!("  {} {names}", style.dim("name:")));
+    if !failure.remedy.is_empty() {
+        note(&format!("  {} {}", style.dim("try: "), failure.remedy));
+    }
+    if let Some(rollback) = &failure.rollback {
+        note(&format!("  {} {rollback}", style.bad("undoing failed too:")));
+    }
+}
+
+/// Everything, for people.
+pub(crate) fn status(snapshot: &Snapshot) -> String {
+    let style = Style::of_stdout();
+    let hosted = &snapshot.hosted_network;
+    let mut lines = Vec::new();
+    let mut row = |label: &str, value: String| lines.push(format!("  {label:<14}{value}"));
+    row(
+        "state",
+        match hosted.state {
+            HostedState::Active => style.good("active"),
+            HostedState::Idle => "idle".to_owned(),
+            HostedState::Unavailable => style.warn(&format!("unavailable ({})", hosted.reason)),
+        },
+    );
+    if !hosted.detail.is_empty() {
+        row("", hosted.detail.clone());
+    }
+    if !hosted.enabled {
+        let by = match hosted.set_by {
+            SetBy::Policy => "the administrator's policy",
+            SetBy::User => "a user",
+        };
+        row("forbidden", format!("by {by}"));
+    }
+    row(
+        "name",
+        hosted.ssid.map_or_else(|| "not configured".to_owned(), |ssid| style.bold(&ssid.to_string())),
+    );
+    if let (Some(channel), Some(frequency)) = (hosted.channel, hosted.frequency_mhz) {
+        let phy = hosted.phy.map_or("", |phy| phy.as_str());
+        row("channel", format!("{channel} ({frequency} MHz, {phy})"));
+    }
+    if let (Some(interface), Some(bssid)) = (hosted.interface, hosted.bssid) {
+        row("interface", format!("{interface} ({bssid})"));
+    }
+    let forced = if hosted.forced { ", started for good" } else { "" };
+    row("in use by", format!("{} reference(s){forced}", hosted.references));
+    let mut out = format!("{}\n{}\n", style.bold("Hosted network"), lines.join("\n"));
+
+    let sharing = &snapshot.sharing;
+    let mut lines = vec![format!("  {:<14}{}, {}", "mode", sharing.mode.as_str(), sharing.phase.as_str())];
+    if sharing.mode != SharingMode::Off {
+        let private: Vec<_> = sharing.private.iter().map(ToString::to_string).collect();
+        let public = match sharing.mode {
+            SharingMode::Full => {
+                sharing.public.map_or_else(|| style.warn("waiting for one"), |p| p.to_string())
+            }
+            SharingMode::Standalone | SharingMode::Off => "none".to_owned(),
+        };
+        lines.push(format!("  {:<14}{public}", "public"));
+        lines.push(format!("  {:<14}{}", "private", private.join(", ")));
+        if let Some(subnet) = sharing.subnet {
+            lines.push(format!("  {:<14}{subnet}", "address"));
+        }
+        for detail in &sharing.detail {
+            lines.push(format!("  {:<14}{}", "trouble", style.warn(detail)));
+        }
+    }
+    out.push_str(&format!("\n{}\n{}\n", style.bold("Sharing"), lines.join("\n")));
+    out.push_str(&format!("\n{}\n{}", style.bold("Devices"), indent(&devices(snapshot))));
+    out
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+/// The device table.
+pub(crate) fn devices(snapshot: &Snapshot) -> String {
+    if snapshot.devices.is_empty() {
+        return "none\n".to_owned();
+    }
+    let rows: Vec<_> = snapshot.devices.iter().map(|device| device_row(device, snapshot)).collect();
+    table(&["NAME", "ADDRESS", "MAC", "KEY", "SIGNAL", "DOWN", "UP", "CONNECTED"], &rows)
+}
+
+/// One row of the device table.
+pub(crate) fn device_row(device: &DeviceView, snapshot: &Snapshot) -> Vec<String> {
+    let dash = || "–".to_owned();
+    let peer = snapshot.hosted_network.peers.iter().find(|peer| peer.mac == device.mac);
+    let connected = match peer {
+        Some(peer) => duration(peer.connected_s),
+        None if device.connected => "yes".to_owned(),
+        None => "no".to_owned(),
+    };
+    vec![
+        device.hostname.clone().unwrap_or_else(dash),
+        device.ipv4.map_or_else(dash, |address| address.to_string()),
+        device.mac.to_string(),
+        device.key.map_or_else(dash, |key| key.as_str().to_owned()),
+        device.signal_dbm.map_or_else(dash, |signal| format!("{signal} dBm")),
+        bytes(device.tx_bytes),
+        bytes(device.rx_bytes),
+        connected,
+    ]
+}
+
+/// The connections.
+pub(crate) fn connections(rows: &[ConnectionView]) -> String {
+    let cells: Vec<_> = rows
+        .iter()
+        .filter(|row| row.media != MediaType::None)
+        .map(|row| {
+            let mut notes = Vec::new();
+            if row.default_route {
+                notes.push("default route");
+            }
+            if row.hosted_network {
+                notes.push("hosted network");
+            }
+            if !row.sharable {
+                notes.push(row.detail.as_str());
+            }
+            vec![
+                row.name.clone(),
+                row.media.as_str().to_owned(),
+                row.status.replace('_', " "),
+                row.role.clone(),
+                if row.sharable { "yes" } else { "no" }.to_owned(),
+                notes.join(", "),
+            ]
+        })
+        .collect();
+    table(&["NAME", "KIND", "STATUS", "ROLE", "SHARABLE", "NOTES"], &cells)
+}
+
+/// The settings.
+pub(crate) fn settings(view: &SettingsView) -> String {
+    let style = Style::of_stdout();
+    let name = view.ssid.map_or_else(|| "not configured".to_owned(), |ssid| style.bold(&ssid.to_string()));
+    let allowed = match (view.enabled, view.set_by) {
+        (true, SetBy::User) => "yes",
+        (true, SetBy::Policy) => "yes, by policy",
+        (false, SetBy::User) => "no",
+        (false, SetBy::Policy) => "no, by policy",
+    };
+    let secondary = match (view.secondary_key, view.secondary_key_persistent) {
+        (false, _) => "none",
+        (true, true) => "set",
+        (true, false) => "set for one session",
+    };
+    format!(
+        "  name           {name}\n  allowed        {allowed}\n  most devices   {}\n  security       WPA2-Personal, CCMP\n  \
+         secondary key  {secondary}\n",
+        view.max_peers
+    )
+}
+
+/// The parts of the service.
+pub(crate) fn parts(parts: &[PartView]) -> String {
+    let rows: Vec<_> = parts.iter().map(|part| vec![part.name.clone(), part.state.clone()]).collect();
+    table(&["PART", "STATE"], &rows)
+}
+
+/// An event as a sentence; `None` for what only programs care about.
+pub(crate) fn sentence(event: &Event, style: Style) -> Option<String> {
+    Some(match event {
+        Event::StateChanged { new, reason, .. } => match new {
+            HostedState::Active => style.good("the network is up"),
+            HostedState::Idle => style.warn(&format!("the network stopped ({reason})")),
+            HostedState::Unavailable => style.bad(&format!("the network is unavailable ({reason})")),
+        },
+        Event::PeerJoined { mac, key } => {
+            format!("{} {mac} joined with the {} key", style.good("+"), key.as_str())
+        }
+        Event::PeerLeft { mac, reason } => {
+            let how = if *reason == Reason::PeerTimeout { "fell silent" } else { "left" };
+            format!("{} {mac} {how}", style.dim("-"))
+        }
+        Event::PeerRefused { mac } => format!("{} {mac} was refused: wrong key", style.bad("!")),
+        Event::RadioChanged { software_on, hardware_on } => {
+            let state = |on: &bool| if *on { "on" } else { "off" };
+            format!("radio switch: software {}, hardware {}", state(software_on), state(hardware_on))
+        }
+        Event::SharingChanged { sharing } => {
+            let public = sharing.public.map(|public| format!(", out through {public}")).unwrap_or_default();
+            format!("sharing: {}, {}{public}", sharing.mode.as_str(), sharing.phase.as_str())
+        }
+        Event::LeaseBound { mac, ipv4, hostname, .. } => {
+            let name = hostname.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+            format!("{} {mac}{name} has address {ipv4}", style.good("+"))
+        }
+        Event::LeaseEnded { mac, ipv4 } => format!("{} {mac} gave back {ipv4}", style.dim("-")),
+        Event::Trouble { failure } => {
+            let remedy =
+                if failure.remedy.is_empty() { String::new() } else { format!("; try: {}", failure.remedy) };
+            format!("{} {}: {}{remedy}", style.bad("!"), failure.object, failure.cause)
+        }
+        Event::SettingsChanged => "the settings changed".to_owned(),
+        Event::Resync => return None,
+    })
+}
+
+/// A line of the log that `up` and `monitor` print.
+pub(crate) fn event_line(event: &NumberedEvent, style: Style) -> Option<String> {
+    let clock = event.time.get(11..19).unwrap_or_default();
+    sentence(&event.event, style).map(|sentence| format!("{} {sentence}", style.dim(clock)))
+}
