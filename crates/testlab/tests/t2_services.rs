@@ -1,0 +1,226 @@
+//! The services lane with a real worker: sockets handed over, ports that others hold, a worker that is killed.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(unsafe_code, reason = "the worker's process is this program again, and owns descriptor 3")]
+
+use std::{
+    cell::RefCell,
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+    os::fd::{FromRawFd as _, OwnedFd},
+    rc::Rc,
+    time::Duration,
+};
+
+use hn_linux::{
+    services::{LinuxServices, ServicesConfig},
+    undo::{Undo, UndoJournal},
+};
+use hn_ports::{Changed, EventSink, Services as _};
+use hn_testlab::{
+    Tier,
+    ns::{Namespace, await_ready, cable},
+    require,
+};
+use hn_types::{
+    observed::{PlatformEvent, ServiceEvent, ServiceTrouble},
+    plan::{DhcpPlan, DnsPlan, ServicePlan, ServiceSegment},
+};
+use tokio::{sync::Notify, task::LocalSet, time::timeout};
+
+/// An event is seen within this, on a busy machine.
+const SEEN: Duration = Duration::from_secs(20);
+const OURS: Ipv4Addr = Ipv4Addr::new(192, 168, 137, 1);
+
+/// Not a test when it is run by name with a channel: it is the worker's process then.
+#[test]
+fn worker_entry() {
+    if !std::env::args().any(|word| word == "worker_entry") || !std::env::args().any(|word| word == "--exact")
+    {
+        return;
+    }
+    // SAFETY: by the contract of the lane, descriptor 3 is the worker's end of the channel and nobody else's.
+    let control = unsafe { OwnedFd::from_raw_fd(3) };
+    let ended = hn_worker::run(hn_worker::Options { control, identity: None });
+    std::process::exit(i32::from(ended.is_err()));
+}
+
+struct Events {
+    seen: RefCell<Vec<ServiceEvent>>,
+    changed: Notify,
+}
+
+impl Events {
+    /// Waits for an event that `is`, and forgets everything up to it.
+    async fn until(&self, what: &str, is: impl Fn(&ServiceEvent) -> bool) -> ServiceEvent {
+        let wait = async {
+            loop {
+                let found = self.seen.borrow().iter().position(&is);
+                if let Some(at) = found {
+                    return self.seen.borrow_mut().drain(..=at).next_back().unwrap();
+                }
+                self.changed.notified().await;
+            }
+        };
+        timeout(SEEN, wait).await.unwrap_or_else(|_| panic!("{what} is not seen: {:#?}", self.seen.borrow()))
+    }
+}
+
+/// A lane in a namespace with one cable, and what it reports.
+fn with_lane(work: impl AsyncFnOnce(&mut LinuxServices, &Events, &UndoJournal) + Send) {
+    let (place, far) = (Namespace::new("services").unwrap(), Namespace::new("device").unwrap());
+    cable((&place, "lan0"), (&far, "eth0")).unwrap();
+    place.ip("addr add 192.168.137.1/24 dev lan0").unwrap();
+    await_ready(&place, "lan0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    place
+        .enter(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            LocalSet::new().block_on(&runtime, async {
+                let journal = Rc::new(UndoJournal::open(&folder.path().join("undo.journal")).unwrap());
+                let events = Rc::new(Events { seen: Vec::new().into(), changed: Notify::new() });
+                let sink = Rc::clone(&events);
+                let config = ServicesConfig {
+                    worker_program: "/bin/sh".into(),
+                    worker_argv: vec![
+                        "sh".into(),
+                        "-c".into(),
+                        "exec \"$0\" worker_entry --exact --nocapture".into(),
+                        program.into(),
+                    ],
+                    ..ServicesConfig::new(folder.path())
+                };
+                let sink = EventSink::new(move |event| {
+                    if let PlatformEvent::Service(event) = event {
+                        sink.seen.borrow_mut().push(event);
+                        sink.changed.notify_one();
+                    }
+                });
+                let mut lane = LinuxServices::open(config, Rc::clone(&journal), sink);
+                work(&mut lane, &events, &journal).await;
+                let files: Vec<_> = std::fs::read_dir(folder.path())
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name())
+                    .collect();
+                assert!(files.contains(&"leases-192.168.137.0-24.journal".into()), "{files:?}");
+            });
+        })
+        .unwrap();
+}
+
+fn plan() -> ServicePlan {
+    ServicePlan {
+        segment: Some(ServiceSegment {
+            interface: "lan0".parse().unwrap(),
+            address: "192.168.137.1/24".parse().unwrap(),
+            dhcp: DhcpPlan {
+                first: Ipv4Addr::new(192, 168, 137, 2),
+                last: Ipv4Addr::new(192, 168, 137, 254),
+                lease_time: Duration::from_secs(3600),
+                router: Some(OURS),
+                dns: Some(OURS),
+                domain: Some("mshome.net".into()),
+                reservations: Vec::new(),
+            },
+            dns: Some(DnsPlan {
+                domain: "mshome.net".into(),
+                host_name: "host".into(),
+                upstreams: Vec::new(),
+            }),
+        }),
+    }
+}
+
+const fn answers(event: &ServiceEvent) -> bool {
+    matches!(event, ServiceEvent::Dns { serving: true, .. })
+}
+
+fn free(port: u16) -> bool {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() && TcpListener::bind((OURS, port)).is_ok()
+}
+
+#[test]
+fn a_segment_is_served_and_left_without_a_trace() {
+    if require(Tier::Namespaces).is_missing() {
+        return;
+    }
+    with_lane(async |lane, events, _| {
+        assert!(free(67) && free(53));
+        assert_eq!(lane.apply(&plan()).await, Ok(Changed::Yes));
+        events.until("the name server", answers).await;
+        assert!(!free(67) && !free(53));
+        assert_eq!(lane.apply(&plan()).await, Ok(Changed::No), "the same plan again");
+        let mut other = plan();
+        if let Some(dns) = other.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
+            dns.upstreams.push("192.0.2.1:53".parse().unwrap());
+        }
+        assert_eq!(lane.apply(&other).await, Ok(Changed::Yes), "other upstreams");
+        assert_eq!(lane.apply(&ServicePlan::default()).await, Ok(Changed::Yes));
+        assert!(free(67) && free(53));
+        assert_eq!(lane.apply(&ServicePlan::default()).await, Ok(Changed::No));
+        let mut gone = plan();
+        if let Some(segment) = &mut gone.segment {
+            segment.interface = "nowhere0".parse().unwrap();
+        }
+        assert!(lane.apply(&gone).await.is_err());
+    });
+}
+
+#[test]
+fn a_port_that_others_hold_takes_nothing_else_down_and_is_taken_when_it_is_free() {
+    if require(Tier::Namespaces).is_missing() {
+        return;
+    }
+    with_lane(async |lane, events, _| {
+        let dns = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53)).unwrap();
+        let dhcp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 67)).unwrap();
+        assert_eq!(lane.apply(&plan()).await, Ok(Changed::Yes), "DHCP is served");
+        let trouble = events
+            .until("the other DHCP server", |event| {
+                matches!(event, ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort, .. })
+            })
+            .await;
+        assert!(
+            matches!(trouble, ServiceEvent::Trouble { cause, .. } if cause.contains("UDP port 67 is held"))
+        );
+        let busy = events
+            .until("the other name server", |event| matches!(event, ServiceEvent::Dns { serving: false, .. }))
+            .await;
+        assert!(matches!(busy, ServiceEvent::Dns { cause, .. } if cause.contains("UDP port 53 is held")));
+        drop((dns, dhcp));
+        assert_eq!(lane.apply(&plan()).await, Ok(Changed::No), "asked again, at once");
+        events
+            .until("the port that is free", |event| {
+                matches!(event, ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort, cause } if cause.is_empty())
+            })
+            .await;
+        events.until("the name server", answers).await;
+    });
+}
+
+#[test]
+fn a_worker_that_is_killed_is_replaced_and_serves_again() {
+    if require(Tier::Namespaces).is_missing() {
+        return;
+    }
+    with_lane(async |lane, events, journal| {
+        assert_eq!(lane.apply(&plan()).await, Ok(Changed::Yes));
+        events.until("the name server", answers).await;
+        let worker = || {
+            let pending = journal.pending();
+            let mut pids = pending.iter().filter_map(|(_, undo)| match undo {
+                Undo::Process { pid, .. } => i32::try_from(*pid).ok(),
+                _ => None,
+            });
+            pids.next().and_then(rustix::process::Pid::from_raw).unwrap()
+        };
+        let first = worker();
+        rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+        events.until("the loss", |event| matches!(event, ServiceEvent::WorkerLost { .. })).await;
+        events.until("the name server of the next", answers).await;
+        assert_ne!(worker(), first);
+        assert!(!free(67));
+        assert_eq!(lane.apply(&plan()).await, Ok(Changed::No));
+        assert_eq!(lane.apply(&ServicePlan::default()).await, Ok(Changed::Yes));
+    });
+}
