@@ -16,7 +16,7 @@ use crate::{
     journal::{Journal, Settled},
     poller::{Interest, Poller, Readiness, Token},
     sys::{Flushed, RecvBatch, SendBatch},
-    writer::Writer,
+    writer::{Done, Writer},
 };
 
 /// What the driver of the engine counts besides the engine itself.
@@ -148,8 +148,8 @@ impl Dhcp {
     }
 
     /// The writer has finished a job.
-    pub(crate) fn handle_written(&mut self, writer: &mut Writer) -> Option<Rewritten> {
-        let settled = writer.finished().and_then(|done| self.journal.settle(done))?;
+    pub(crate) fn handle_written(&mut self, done: Done) -> Option<Rewritten> {
+        let settled = self.journal.settle(done)?;
         self.handle_settled(settled)
     }
 

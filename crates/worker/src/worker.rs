@@ -174,8 +174,11 @@ impl Worker {
                 return Ok(());
             }
             Token::Written => {
-                // With no segment left there is nobody to tell, and nothing was under way.
-                let rewritten = segment.as_mut().and_then(|segment| segment.dhcp.handle_written(writer));
+                // A segment that was given up has taken the end of its last job itself; only the bell is left.
+                let rewritten = match (writer.finished(), segment) {
+                    (Some(done), Some(segment)) => segment.dhcp.handle_written(done),
+                    (Some(_) | None, _) => None,
+                };
                 return self.report_rewritten(rewritten);
             }
             Token::Frames | Token::Queries | Token::Listener | Token::Client(_) | Token::Upstream(_) => {}

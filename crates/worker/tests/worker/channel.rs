@@ -56,6 +56,22 @@ fn stop_is_answered_whether_or_not_anything_is_served() {
 }
 
 #[test]
+fn a_worker_with_nothing_to_do_sleeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lab = Lab::process(&folder.path().join("leases"));
+    lab.serve(1, full(Vec::new()));
+    lab.acquire(1, "phone");
+    lab.come_to_rest();
+    // The end of the last write is taken while the segment is given up, its wake-up comes afterwards.
+    lab.transmit(&crate::lab::discover(2, ""));
+    let offered = lab.reply().yiaddr();
+    lab.transmit(&crate::lab::request(2, "", offered));
+    lab.send(&ToWorker::Stop { generation: 2 }, &[]);
+    lab.wait_for(&FromWorker::Stopped { generation: 2 });
+    lab.come_to_rest();
+}
+
+#[test]
 fn a_new_segment_replaces_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut lab = Lab::thread(&folder.path().join("leases"));

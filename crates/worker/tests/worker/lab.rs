@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::IoSlice,
     mem::MaybeUninit,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dhcproto::{
@@ -246,6 +246,16 @@ impl Lab {
                 let status = child.wait().unwrap();
                 if status.success() { Ok(()) } else { Err(status.to_string()) }
             }
+        }
+    }
+
+    /// Waits until the main thread of the process sleeps. One that spins never does.
+    pub(crate) fn come_to_rest(&self) {
+        let start = Instant::now();
+        let status = format!("/proc/{}/stat", self.pid());
+        while !fs::read_to_string(&status).unwrap().contains(") S ") {
+            assert!(start.elapsed() < PATIENCE, "the worker never sleeps");
+            std::thread::yield_now();
         }
     }
 
