@@ -12,6 +12,7 @@ use hn_types::{
     StoredSettings, Subnet4,
     network::NetworkView,
     observed::{ApEvent, PlatformEvent, ServiceEvent, ServiceTrouble},
+    plan::LinkAddress,
     radio::{RadioView, channel_of},
     settings::{Policy, SharingPair},
     view::{Event, SharingMode, SharingPhase, SharingView},
@@ -27,12 +28,16 @@ use crate::{
     hosted::{Blocker, Hosted, Phase},
     job::{Claim, Job, UpRecord},
     keys,
-    lanes::{Finished, Lanes},
+    lane::Finished,
+    lanes::Lanes,
     plan::{self, Intent, Surroundings, SystemPlan},
     radio::{self, Refusal, radio_plan},
     sessions::Sessions,
     subnet::Subnets,
 };
+
+/// Addresses of ours that are remembered.
+const OWN_ADDRESSES: usize = 16;
 
 /// Sharing as callers may rely on it: what the last finished transaction left.
 #[derive(Debug, Default)]
@@ -90,6 +95,8 @@ pub struct Core {
     pub(crate) job: Option<Job>,
     pub(crate) queue: VecDeque<Waiting>,
     pub(crate) out: VecDeque<Output>,
+    /// Addresses this core configured lately: a network view that is a little old may still show them.
+    pub(crate) own_addresses: VecDeque<LinkAddress>,
     switches: Option<(bool, bool)>,
     published: SharingView,
     segment: Option<(IfName, Subnet4)>,
@@ -128,6 +135,7 @@ impl Core {
             job: None,
             queue: VecDeque::new(),
             out: VecDeque::new(),
+            own_addresses: VecDeque::new(),
             switches: None,
             published: SharingView::default(),
             segment: None,
@@ -249,6 +257,12 @@ impl Core {
                 self.devices.clear();
                 self.troubles.clear();
                 self.dns_down = None;
+            }
+            for address in &goal.links.addresses {
+                if !self.own_addresses.contains(address) {
+                    self.own_addresses.truncate(OWN_ADDRESSES - 1);
+                    self.own_addresses.push_front(*address);
+                }
             }
             let store = self.staged.as_ref().unwrap_or(&self.settings);
             self.lanes.drive(&goal, store, now.mono, &mut self.out);

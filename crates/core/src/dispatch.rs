@@ -3,28 +3,25 @@
 use alloc::{collections::VecDeque, string::ToString};
 
 use hn_types::{
-    ConnectionSettings, ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4,
-    settings::{PrivateChoice, Reservation, SharingPair},
+    ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4, settings::Reservation,
     view::SetBy,
 };
 
 use crate::{
-    command::{Actor, Command, Keys, Part, Reply, RequestId, ServiceStatus, Settings, UpRequest},
+    command::{Actor, Command, Keys, Part, Reply, RequestId, ServiceStatus, Settings},
     core::{Core, Waiting},
     effect::Output,
     hosted::{PEER_LIMIT, Phase},
-    job::{Caller, Change, Claim, HostedChange, Job, Stage, UpRecord},
+    job::{Caller, Change, Claim, HostedChange, Job, Stage},
     keys,
-    pair::checked,
-    plan::ap_name,
 };
 
 /// The longest name of a reservation, in bytes.
 const RESERVATION_NAME: usize = 64;
 
-type Stages = VecDeque<Stage>;
+pub(crate) type Stages = VecDeque<Stage>;
 
-fn invalid(object: &str, cause: &str) -> Failure {
+pub(crate) fn invalid(object: &str, cause: &str) -> Failure {
     Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause)
 }
 
@@ -119,7 +116,10 @@ impl Core {
         };
         if self.queue.is_empty()
             && let Some(claim) = claim
-            && let Some(job) = self.job.as_mut().filter(|job| job.starts_hosted())
+            && let Some(job) = self
+                .job
+                .as_mut()
+                .filter(|job| job.starts_hosted() && job.callers.len() < self.config.limits.queue)
         {
             job.callers.push(Caller { session: actor.session, request: Some(request), claim });
             return;
@@ -380,7 +380,7 @@ impl Core {
         Ok((stages, Claim::Nothing))
     }
 
-    fn running(&self, part: Part) -> Result<(), Failure> {
+    pub(crate) fn running(&self, part: Part) -> Result<(), Failure> {
         let running = match part {
             Part::Wlan => self.wlan,
             Part::SharedAccess => self.shared_access,
@@ -404,7 +404,7 @@ impl Core {
     }
 
     /// Name and primary key, if they do not exist yet. They stay even if what follows fails.
-    fn save_if_new(&mut self) -> Stages {
+    pub(crate) fn save_if_new(&mut self) -> Stages {
         keys::initialised(&self.settings, &self.config.host_name, &mut self.rng)
             .map(|settings| Stage::Save { settings, keep: true })
             .into_iter()
@@ -421,7 +421,7 @@ impl Core {
         Ok(stages)
     }
 
-    fn stop(&self, reason: Reason) -> Stages {
+    pub(crate) fn stop(&self, reason: Reason) -> Stages {
         if self.hosted.phase() == Phase::Active {
             [Stage::Change(Change::hosted(HostedChange::Stop(reason)))].into()
         } else {
@@ -430,7 +430,7 @@ impl Core {
     }
 
     /// Whether nothing stands in the way of the hosted network.
-    fn available(&self) -> Result<(), Failure> {
+    pub(crate) fn available(&self) -> Result<(), Failure> {
         let Some(blocker) = self.blocker() else {
             return Ok(());
         };
@@ -514,118 +514,6 @@ impl Core {
         }
         Ok(self.save_and_follow(settings))
     }
-
-    /// Whether sharing may be used at all.
-    fn sharing_usable(&self) -> Result<(), Failure> {
-        self.running(Part::SharedAccess)?;
-        if self.policy.sharing == Some(false) {
-            return Err(Failure::check(
-                ErrorCode::AccessDenied,
-                Reason::GpDenied,
-                "sharing",
-                "the administrator's policy forbids sharing",
-            ));
-        }
-        Ok(())
-    }
-
-    fn share(&self, pair: &SharingPair) -> Result<Stages, Failure> {
-        self.sharing_usable()?;
-        let pair = checked(pair, &self.network, self.hosted_adapter())?;
-        if self.intent.full.as_ref() == Some(&pair) {
-            return Ok(Stages::new());
-        }
-        self.choose_subnets(&mut self.subnets.clone(), true, false)?;
-        Ok([Stage::Change(Change::sharing(Some(pair)))].into())
-    }
-
-    fn unshare(&self) -> Result<Stages, Failure> {
-        if self.intent.full.is_some() {
-            return Ok([Stage::Change(Change::sharing(None))].into());
-        }
-        if self.intent.standalone {
-            return Err(Failure::check(
-                ErrorCode::InvalidState,
-                Reason::Unspecified,
-                "sharing",
-                "standalone sharing ends with the hosted network only",
-            )
-            .with_remedy("stop the hosted network"));
-        }
-        Ok(Stages::new())
-    }
-
-    fn up(&mut self, actor: Actor, request: UpRequest) -> Result<(Stages, Claim), Failure> {
-        let UpRequest { public, mut private, ssid, key } = request;
-        if self.ups.contains_key(&actor.session) {
-            return Err(Failure::check(
-                ErrorCode::InvalidState,
-                Reason::Unspecified,
-                "session",
-                "it has something up already",
-            ));
-        }
-        if public.is_none() && !private.is_empty() {
-            return Err(invalid("private", "without a public connection there is nothing to share"));
-        }
-        if private.is_empty() {
-            private.push(PrivateChoice::HostedNetwork);
-        }
-        let adapter = self.intent.ap.as_ref().map_or_else(|| ap_name(&self.network), |ap| ap.interface);
-        let over_hosted = Self::over_hosted(&private) || private.contains(&PrivateChoice::Interface(adapter));
-        if !over_hosted && (ssid.is_some() || key.is_some()) {
-            return Err(invalid(
-                "private",
-                "name and key are for the hosted network, which is not asked for",
-            ));
-        }
-        if over_hosted {
-            self.running(Part::Wlan)?;
-            self.available()?;
-        }
-        let pair = match public {
-            None => None,
-            Some(public) => {
-                self.sharing_usable()?;
-                let adapter = over_hosted.then_some(adapter).or_else(|| self.hosted_adapter());
-                Some(checked(&SharingPair { public, private }, &self.network, adapter)?)
-            }
-        };
-        self.choose_subnets(&mut self.subnets.clone(), pair.is_some(), false)?;
-
-        let mut stages = Stages::new();
-        let mut change = Change { temporary: key.map(Some), ..Change::KEEP };
-        if over_hosted {
-            let saved = self.save_if_new();
-            let configured = match saved.front() {
-                Some(Stage::Save { settings, .. }) => settings.clone(),
-                Some(Stage::Change(_)) | None => keys::versioned(&self.settings),
-            };
-            let renamed = ssid.and_then(|ssid| renamed(&configured, ssid));
-            let active = self.hosted.phase() == Phase::Active;
-            // Sequences §2 note a: devices must not be moved from one subnet to another behind their back.
-            let clear = pair.is_some() && self.intent.full.is_none();
-            if renamed.is_some() {
-                stages.extend(self.stop(Reason::PropertiesChange));
-            } else if clear {
-                stages.extend(self.stop(Reason::UserAction));
-            }
-            if !active || !stages.is_empty() {
-                change.hosted = HostedChange::Start;
-            }
-            stages.extend(saved);
-            stages.extend(renamed.map(|settings| Stage::Save { settings, keep: false }));
-        }
-        let moves = pair.is_some() && pair != self.intent.full;
-        if moves {
-            change.full = Some(pair.clone());
-        }
-        if moves || change.hosted == HostedChange::Start || change.temporary.is_some() {
-            stages.push_back(Stage::Change(change));
-        }
-        let restore = moves.then(|| self.intent.full.clone());
-        Ok((stages, Claim::Up(UpRecord { reference: over_hosted, pair, restore })))
-    }
 }
 
 fn stop_before_start(cause: &str) -> Failure {
@@ -638,11 +526,4 @@ fn peers_in_range(max_peers: u32) -> Result<(), Failure> {
     } else {
         Err(invalid("max_peers", "a network has 1 to 2007 devices"))
     }
-}
-
-/// The settings under another name, unless that is the name already.
-fn renamed(settings: &StoredSettings, ssid: hn_types::Ssid) -> Option<StoredSettings> {
-    let connection = settings.connection.as_ref().filter(|connection| connection.ssid != ssid)?;
-    let connection = ConnectionSettings { ssid, ..connection.clone() };
-    Some(StoredSettings { connection: Some(connection), ..settings.clone() })
 }

@@ -4,159 +4,25 @@
 //! deadline or a late answer). [`Lanes::drive`] compares that with the goal and emits whatever may be done
 //! at once, at most one effect for each lane.
 //!
-//! The order: **the firewall is the first in and the last out**. A segment is closed before it exists,
-//! because a host may already forward by a setting of its own (containers do that). Then
-//! the access point, then its address (a bridge comes before the access point that joins it), then
-//! forwarding and services side by side. Going down is the reverse. When only a part changes, whatever does
-//! not fit the goal is first taken away, the firewall is exchanged in one piece, and the rest is built:
-//! no interface ever forwards that the firewall in force does not name. A step that fails on the
-//! way down does not keep the others from going down, except that the firewall stays while there is
-//! something left that it guards.
+//! Which effects may go out at a moment is said by `order`.
 
-use alloc::{
-    collections::{BTreeSet, VecDeque},
-    string::{String, ToString},
-    vec,
-    vec::Vec,
-};
-use core::{fmt::Debug, time::Duration};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
+use core::time::Duration;
 
 use hn_types::{
-    DriverError, DriverErrorKind, IfName, Monotonic, Step, StoredSettings,
+    DriverError, IfName, Monotonic, Step, StoredSettings,
     plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, ServicePlan},
 };
 
 use crate::{
     config::Deadlines,
     effect::{Effect, EffectDone, EffectId, Output},
+    lane::{Finished, Flight, Lane},
     plan::SystemPlan,
 };
 
 /// A station poll is a question, not a change: it may hang for this long at most.
 const POLL_DEADLINE: Duration = Duration::from_secs(5);
-/// Longest pause between attempts of a lane that keeps failing.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// One lane.
-#[derive(Debug)]
-pub(crate) struct Lane<P> {
-    step: Step,
-    /// What holds; `None`: not known. While an effect is out, what held before it.
-    state: Option<P>,
-    flight: Option<Flight<P>>,
-    blocked: Option<Blocked<P>>,
-    attempts: u32,
-}
-
-#[derive(Debug)]
-struct Flight<P> {
-    number: u64,
-    target: P,
-    deadline: Monotonic,
-    /// Something happened meanwhile that makes the result doubtful.
-    spoiled: bool,
-}
-
-/// The last attempt failed; the same one is not repeated before its time.
-#[derive(Debug)]
-struct Blocked<P> {
-    target: P,
-    retry_at: Monotonic,
-    /// The time has come.
-    due: bool,
-    failure: String,
-}
-
-/// How an effect ended.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) lane: Step,
-    pub(crate) result: Result<EffectDone, Vec<DriverError>>,
-    /// How often the lane has failed in a row, this time included.
-    pub(crate) attempts: u32,
-    /// The access point is down by our own doing.
-    pub(crate) ap_stopped: bool,
-}
-
-impl<P: Clone + PartialEq + Debug> Lane<P> {
-    const fn new(step: Step, state: P) -> Self {
-        Self { step, state: Some(state), flight: None, blocked: None, attempts: 0 }
-    }
-
-    /// Whether `goal` holds and nothing is under way.
-    pub(crate) fn at(&self, goal: &P) -> bool {
-        self.flight.is_none() && self.state.as_ref() == Some(goal)
-    }
-
-    /// Whether an effect is out.
-    pub(crate) const fn busy(&self) -> bool {
-        self.flight.is_some()
-    }
-
-    /// Whether the last attempt failed.
-    const fn blocked(&self) -> bool {
-        self.flight.is_none() && self.blocked.is_some()
-    }
-
-    /// Whether `target` should be applied and may be.
-    fn wants(&self, target: &P) -> bool {
-        !self.at(target)
-            && self.flight.is_none()
-            && self.blocked.as_ref().is_none_or(|blocked| blocked.due || blocked.target != *target)
-    }
-
-    fn doubt(&mut self) {
-        if let Some(flight) = &mut self.flight {
-            flight.spoiled = true;
-        } else {
-            self.state = None;
-        }
-    }
-
-    fn finish(&mut self, result: Result<EffectDone, Vec<DriverError>>, now: Monotonic) -> Option<Finished> {
-        let flight = self.flight.take()?;
-        match &result {
-            Ok(_) => {
-                self.state = (!flight.spoiled).then_some(flight.target);
-                self.blocked = None;
-                self.attempts = 0;
-            }
-            Err(errors) => {
-                self.state = None;
-                self.attempts = self.attempts.saturating_add(1);
-                let pause = Duration::from_secs(1_u64 << (self.attempts - 1).min(6)).min(LONGEST_PAUSE);
-                let failure = errors.first().map(ToString::to_string).unwrap_or_default();
-                self.blocked =
-                    Some(Blocked { target: flight.target, retry_at: now + pause, due: false, failure });
-            }
-        }
-        Some(Finished { lane: self.step, result, attempts: self.attempts, ap_stopped: false })
-    }
-
-    fn expire(&mut self, now: Monotonic) -> Option<Finished> {
-        if let Some(blocked) = &mut self.blocked
-            && blocked.retry_at <= now
-        {
-            blocked.due = true;
-        }
-        self.flight.as_ref().filter(|flight| flight.deadline <= now)?;
-        let error = DriverError::new(
-            DriverErrorKind::Timeout,
-            "wait for an answer",
-            self.step,
-            "the step did not answer in time",
-        );
-        self.finish(Err(vec![error]), now)
-    }
-
-    fn wake(&self) -> Option<(Monotonic, &'static str)> {
-        match (&self.flight, &self.blocked) {
-            (Some(flight), _) => Some((flight.deadline, "deadline of an effect")),
-            (None, Some(blocked)) if !blocked.due => Some((blocked.retry_at, "retry of a failed step")),
-            (None, _) => None,
-        }
-    }
-}
 
 /// A question to the radio under way.
 #[derive(Debug)]
@@ -170,10 +36,10 @@ struct Poll {
 pub(crate) struct Lanes {
     pub(crate) store: Lane<StoredSettings>,
     pub(crate) radio: Lane<Option<ApPlan>>,
-    links: Lane<LinkPlan>,
-    firewall: Lane<FirewallPlan>,
-    forwarding: Lane<ForwardingPlan>,
-    services: Lane<ServicePlan>,
+    pub(crate) links: Lane<LinkPlan>,
+    pub(crate) firewall: Lane<FirewallPlan>,
+    pub(crate) forwarding: Lane<ForwardingPlan>,
+    pub(crate) services: Lane<ServicePlan>,
     poll: Option<Poll>,
     /// Numbers of polls whose answers no longer matter.
     missed_poll: Option<u64>,
@@ -282,14 +148,9 @@ impl Lanes {
         each_lane!(mut self, lane => { lane.blocked = None; lane.attempts = 0; });
     }
 
-    /// Addresses of ours that hold or may hold.
-    pub(crate) fn links_state(&self) -> impl Iterator<Item = &LinkPlan> {
-        self.links.state.iter().chain(self.links.flight.as_ref().map(|flight| &flight.target))
-    }
-
-    /// What is served, as far as it is known.
+    /// What was served when the lane last answered.
     pub(crate) fn served(&self) -> Option<&ServicePlan> {
-        self.services.state.as_ref().filter(|_| !self.services.busy())
+        self.services.state.as_ref()
     }
 
     /// The access point is gone, or may be.
@@ -486,163 +347,4 @@ impl Lanes {
             launch!(firewall, target, |plan: &FirewallPlan, _: &_| Effect::Firewall(plan.clone()));
         }
     }
-
-    /// What each lane may be brought to at this moment; `None`: nothing, it has to wait or is there.
-    fn next_targets(&self, goal: &SystemPlan) -> Targets {
-        let ap_interface = goal.ap.as_ref().map(|ap| ap.interface);
-        let radio_at = self.radio.at(&goal.ap);
-        let links_at = self.links.at(&goal.links);
-        let firewall_at = self.firewall.at(&goal.firewall);
-        // What stands on the access point waits for it; what does not, does not.
-        let radio_ready = |interfaces: &[IfName]| {
-            radio_at || !interfaces.iter().any(|interface| Some(*interface) == ap_interface)
-        };
-        let vanishing = self.vanishing(goal);
-
-        let services_ready = firewall_at
-            && links_at
-            && radio_ready(goal.services.segment.as_ref().map(|segment| segment.interface).as_slice());
-        let services_rest = self.services.state.as_ref().map(|held| held_services(held, goal, &vanishing));
-        let services_down = settled_at(&self.services, services_rest.as_ref());
-        let services = if services_ready {
-            Some(goal.services.clone())
-        } else {
-            Some(services_rest.unwrap_or_default())
-        };
-
-        let forwarding_ready =
-            firewall_at && links_at && radio_ready(&goal.forwarding.ipv4.iter().copied().collect::<Vec<_>>());
-        let forwarding_rest = self.forwarding.state.as_ref().map(|held| {
-            if self.firewall.state.is_none() && !self.firewall.busy() {
-                return ForwardingPlan::default();
-            }
-            let kept = held.ipv4.intersection(&goal.forwarding.ipv4).filter(|name| !vanishing.contains(name));
-            ForwardingPlan { ipv4: kept.copied().collect() }
-        });
-        let forwarding_down = settled_at(&self.forwarding, forwarding_rest.as_ref());
-        let forwarding = if forwarding_ready {
-            Some(goal.forwarding.clone())
-        } else {
-            Some(forwarding_rest.unwrap_or_default())
-        };
-
-        // The access point leaves its bridge before the bridge goes; otherwise addresses go first.
-        let radio_rest = match &self.radio.state {
-            Some(Some(held)) => {
-                Some(goal.ap.as_ref().filter(|ap| ap.same_but_keys(held)).map(|_| held.clone()))
-            }
-            Some(None) => Some(None),
-            None => None,
-        };
-        let radio_down = settled_at(&self.radio, radio_rest.as_ref());
-        let links_rest = self.links.state.as_ref().map(|held| held_links(held, goal, &vanishing));
-        let links_down = settled_at(&self.links, links_rest.as_ref());
-        let bridge_goes = self.links.state.as_ref().is_some_and(|held| {
-            held.bridge.is_some() && links_rest.as_ref().is_some_and(|rest| rest.bridge.is_none())
-        });
-        let ap_bridged = match &self.radio.state {
-            Some(held) => held.as_ref().is_some_and(|ap| ap.bridge.is_some()),
-            None => bridge_goes,
-        };
-        let above_links = (services_down || self.services.blocked())
-            && (forwarding_down || self.forwarding.blocked())
-            && (!(bridge_goes && ap_bridged) || radio_down || self.radio.blocked());
-        let links_ready = firewall_at
-            && radio_ready(&goal.links.addresses.iter().map(|address| address.interface).collect::<Vec<_>>());
-        let links = if !above_links {
-            None
-        } else if links_ready {
-            Some(goal.links.clone())
-        } else {
-            Some(links_rest.unwrap_or_default())
-        };
-
-        let above_radio = ap_bridged
-            || ((services_down || self.services.blocked())
-                && (forwarding_down || self.forwarding.blocked())
-                && (links_down || self.links.blocked()));
-        let radio_may_rise =
-            firewall_at && (links_at || goal.ap.as_ref().is_none_or(|ap| ap.bridge.is_none()));
-        let ap = match (&self.radio.state, &goal.ap) {
-            (Some(Some(held)), Some(wanted)) if held.same_but_keys(wanted) => Some(goal.ap.clone()),
-            (Some(None) | None, Some(_)) if radio_may_rise => Some(goal.ap.clone()),
-            (Some(None), _) => None,
-            (Some(Some(_)) | None, _) => above_radio.then_some(None),
-        };
-
-        let drops = self.firewall.state.as_ref().is_none_or(|held| {
-            held.segments
-                .iter()
-                .any(|old| !goal.firewall.segments.iter().any(|new| new.interface == old.interface))
-        });
-        let links_clear = links_down || (!drops && self.links.blocked());
-        let radio_clear = radio_down || (!drops && self.radio.blocked());
-        let services_clear = services_down || self.services.blocked();
-        let firewall =
-            (forwarding_down && links_clear && radio_clear && services_clear).then(|| goal.firewall.clone());
-
-        Targets { ap, links, firewall, forwarding, services }
-    }
-
-    /// Interfaces of ours that go, or are made anew, on the way to the goal.
-    fn vanishing(&self, goal: &SystemPlan) -> BTreeSet<IfName> {
-        let mut vanishing = BTreeSet::new();
-        if let Some(Some(held)) = &self.radio.state
-            && !goal.ap.as_ref().is_some_and(|ap| ap.same_but_keys(held))
-        {
-            vanishing.insert(held.interface);
-        }
-        if let Some(bridge) = self.links.state.as_ref().and_then(|links| links.bridge.as_ref())
-            && goal.links.bridge.as_ref().map(|bridge| bridge.name) != Some(bridge.name)
-        {
-            vanishing.insert(bridge.name);
-        }
-        vanishing
-    }
-}
-
-/// Whether the lane has nothing left to take away.
-fn settled_at<P: Clone + PartialEq + Debug>(lane: &Lane<P>, rest: Option<&P>) -> bool {
-    rest.is_some_and(|rest| lane.at(rest))
-}
-
-struct Targets {
-    ap: Option<Option<ApPlan>>,
-    links: Option<LinkPlan>,
-    firewall: Option<FirewallPlan>,
-    forwarding: Option<ForwardingPlan>,
-    services: Option<ServicePlan>,
-}
-
-/// The servers may go on while their address stays.
-fn held_services(held: &ServicePlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) -> ServicePlan {
-    match (&held.segment, &goal.services.segment) {
-        (Some(old), Some(new))
-            if old.interface == new.interface
-                && old.address == new.address
-                && !vanishing.contains(&old.interface) =>
-        {
-            held.clone()
-        }
-        _ => ServicePlan::default(),
-    }
-}
-
-/// What of the addresses and the bridge is also part of the goal.
-fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) -> LinkPlan {
-    let bridge = match (&held.bridge, &goal.links.bridge) {
-        (Some(old), Some(new)) if old.name == new.name => {
-            let mut bridge = old.clone();
-            bridge.members.retain(|member| new.members.contains(member));
-            Some(bridge)
-        }
-        _ => None,
-    };
-    let addresses = held
-        .addresses
-        .iter()
-        .filter(|address| goal.links.addresses.contains(address) && !vanishing.contains(&address.interface))
-        .copied()
-        .collect();
-    LinkPlan { bridge, addresses }
 }

@@ -10,10 +10,10 @@
 //! | module | owns |
 //! |---|---|
 //! | `core` | the composition: inputs to machines, then everything brought to rest |
-//! | `dispatch` | what a command may do and which stages it takes |
+//! | `dispatch`, `up` | what a command may do and which stages it takes |
 //! | `job`, `transact` | transactions: forward, committed, or undone as a whole |
 //! | `plan` | what should hold on the system, from what is wanted and what is there |
-//! | `lanes` | the order in which it is made so; deadlines, failures, late answers |
+//! | `lane`, `lanes`, `order` | how it is made so: deadlines, failures, late answers; in which order |
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
 //! | `report` | snapshot, connections |
@@ -37,7 +37,9 @@ mod guid;
 mod hosted;
 mod job;
 mod keys;
+mod lane;
 mod lanes;
+mod order;
 mod pair;
 mod plan;
 mod radio;
@@ -45,6 +47,7 @@ mod report;
 mod sessions;
 mod subnet;
 mod transact;
+mod up;
 mod view;
 
 pub use self::{

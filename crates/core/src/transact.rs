@@ -4,7 +4,6 @@ use alloc::{format, string::String};
 
 use hn_types::{
     DriverError, ErrorCode, Failure, Reason, Step,
-    settings::PrivateChoice,
     view::{Event, SharingMode, SharingPhase},
 };
 
@@ -13,7 +12,7 @@ use crate::{
     core::Core,
     effect::Output,
     hosted::{PEER_LIMIT, Phase},
-    job::{Before, Change, Claim, HostedChange, Job, Stage, UpRecord, failure_of},
+    job::{Before, Change, Claim, HostedChange, Job, Stage, failure_of},
     plan::{ApIntent, Intent, SystemPlan, ap_name},
     radio::{Refusal, radio_plan},
     subnet::{Collision, Subnets, Taken},
@@ -172,12 +171,10 @@ impl Core {
         full: bool,
         standalone: bool,
     ) -> Result<(), Failure> {
-        let taken = Taken::from_view(&self.network, |interface, address| {
-            self.lanes.links_state().any(|plan| {
-                plan.addresses
-                    .iter()
-                    .any(|a| a.interface == interface && a.address.network() == address.network())
-            })
+        let taken = Taken::from_view(&self.network, |interface, subnet| {
+            self.own_addresses
+                .iter()
+                .any(|own| own.interface == interface && own.address.network() == subnet.network())
         });
         let collision = |Collision(subnet, interface): Collision| {
             let by = interface.map_or_else(String::new, |name| format!(" by {name}"));
@@ -510,47 +507,5 @@ impl Core {
             return None;
         };
         Some([Stage::Change(change)].into())
-    }
-
-    /// The stages that undo an `up`, after its reference was given back. First sharing, then the network; the
-    /// lanes do it in one go.
-    pub(crate) fn undo_up(
-        &mut self,
-        record: &UpRecord,
-        reason: Reason,
-    ) -> alloc::collections::VecDeque<Stage> {
-        let mut full = None;
-        if let Some(previous) = &record.restore {
-            if self.intent.full == record.pair {
-                // Whoever else wants this very pair becomes the one who restores.
-                let heir =
-                    self.ups.values_mut().chain(&mut self.abandoned).find(|other| other.pair == record.pair);
-                match heir {
-                    Some(heir) => heir.restore = Some(previous.clone()),
-                    None => full = Some(previous.clone()),
-                }
-            } else {
-                let restored_by = |other: &&mut UpRecord| {
-                    other.restore.as_ref().is_some_and(|restore| *restore == record.pair)
-                };
-                for other in self.ups.values_mut().chain(&mut self.abandoned).filter(restored_by) {
-                    other.restore = Some(previous.clone());
-                }
-            }
-        }
-        if matches!(full, Some(Some(_))) && (!self.shared_access || self.policy.sharing == Some(false)) {
-            full = Some(None);
-        }
-        let stop = self.hosted.phase() == Phase::Active && !self.sessions.wanted();
-        if full.is_none() && !stop {
-            return alloc::collections::VecDeque::new();
-        }
-        let hosted = if stop { HostedChange::Stop(reason) } else { HostedChange::Keep };
-        [Stage::Change(Change { full, ..Change::hosted(hosted) })].into()
-    }
-
-    /// Whether a pair counts on the hosted network.
-    pub(crate) fn over_hosted(private: &[PrivateChoice]) -> bool {
-        private.contains(&PrivateChoice::HostedNetwork)
     }
 }

@@ -248,3 +248,23 @@ fn sharing_between_wires_works_without_any_radio() {
     assert!(world.dhcp_on("eth1"));
     assert_eq!(world.state(), HostedState::Unavailable);
 }
+
+#[test]
+fn a_view_that_still_shows_our_own_address_moves_nothing() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    let mut stale = network();
+    let ours = world.applied.links.addresses[0].address;
+    stale
+        .links
+        .iter_mut()
+        .filter(|link| link.name == name("eth1"))
+        .for_each(|link| link.addresses.push(ours));
+    stale.occupied.push(OccupiedSubnet { subnet: ours.network(), interface: name("eth1") });
+    world.platform(PlatformEvent::Network(stale));
+    world.root(Command::Unshare).unwrap();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.137.1/24"));
+    share(&mut world, pair("eth0", &[over("eth2")])).unwrap();
+    world.assert_converged();
+}
