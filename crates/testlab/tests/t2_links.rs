@@ -2,7 +2,7 @@
 //!
 //! Each test has a namespace of its own and compares it, before and after, with `ip` and with every sysctl.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::unwrap_in_result, reason = "tests")]
 
 use std::{collections::BTreeMap, path::Path, rc::Rc};
 

@@ -208,9 +208,8 @@ fn a_worker_that_is_killed_is_replaced_and_serves_again() {
         events.until("the name server", answers).await;
         let worker = || {
             let pending = journal.pending();
-            let mut pids = pending.iter().filter_map(|(_, undo)| match undo {
-                Undo::Process { pid, .. } => i32::try_from(*pid).ok(),
-                _ => None,
+            let mut pids = pending.iter().filter_map(|(_, undo)| {
+                if let Undo::Process { pid, .. } = undo { i32::try_from(*pid).ok() } else { None }
             });
             pids.next().and_then(rustix::process::Pid::from_raw).unwrap()
         };
