@@ -481,11 +481,19 @@ impl Core {
             finished.result = Err(vec![error]);
         }
         match finished.result {
-            Ok(EffectDone::ApStarted(started)) => self.hosted.running = Some(started),
+            Ok(EffectDone::ApStarted(started)) => {
+                let other = self.hosted.running.is_some_and(|running| running.index != started.index);
+                if other && self.hosted.phase() == Phase::Active {
+                    // A repair had to make it anew.
+                    self.hosted.clear_peers(&mut self.out);
+                }
+                self.hosted.running = Some(started);
+            }
             Ok(EffectDone::Done) => {
                 if finished.ap_stopped && self.hosted.phase() == Phase::Active {
                     // Made anew inside a transaction: stations come back by themselves.
                     self.hosted.clear_peers(&mut self.out);
+                    self.hosted.running = None;
                 }
             }
             Err(errors) => self.lane_failed(finished.lane, &errors, finished.attempts),

@@ -286,4 +286,29 @@ mod tests {
         goal.ap.as_mut().expect("there").keys.entries.push(entry);
         assert_eq!(way(&mut lanes, &goal), [vec![Step::Radio]]);
     }
+
+    #[test]
+    fn a_late_answer_makes_its_successor_doubtful() {
+        let mut lanes = Lanes::new(StoredSettings::default(), Deadlines::default());
+        let goal = plan(1);
+        let firewall = |lanes: &mut Lanes, now| {
+            let mut out = VecDeque::new();
+            lanes.drive(&goal, &StoredSettings::default(), now, &mut out);
+            out.into_iter().find_map(|output| match output {
+                Output::Effect { id, effect: Effect::Firewall(_) } => Some(id),
+                Output::Effect { .. } | Output::Reply { .. } | Output::Event(_) => None,
+            })
+        };
+        let hung = firewall(&mut lanes, Monotonic::ZERO).expect("the first effect");
+        let later = Monotonic::ZERO + core::time::Duration::from_secs(20);
+        assert_eq!(lanes.expire(later).len(), 1);
+        lanes.unblock();
+        let successor = firewall(&mut lanes, later).expect("tried again");
+        assert!(lanes.finish(hung, Ok(EffectDone::Done), later).is_none(), "too late to count");
+        assert!(firewall(&mut lanes, later).is_none(), "one at a time");
+        assert!(lanes.finish(successor, Ok(EffectDone::Done), later).is_some());
+        let again = firewall(&mut lanes, later).expect("who knows which of the two was the last");
+        lanes.finish(again, Ok(EffectDone::Done), later);
+        assert!(lanes.firewall.at(&goal.firewall));
+    }
 }

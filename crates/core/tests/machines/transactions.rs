@@ -428,3 +428,22 @@ fn timeouts_are_told_as_such() {
     world.run_to_the_end();
     assert_eq!(world.disk.connection, None, "what was not promised is not kept");
 }
+
+#[test]
+fn a_repair_that_makes_the_access_point_anew_puts_everything_back_on_it() {
+    let mut world = World::new();
+    world.root(up_auto()).unwrap();
+    world.join(mac(1), KeyRole::Primary);
+    // The radio refuses a new key and loses everything while at it; nobody was told.
+    world.script(Step::Radio, &[Behaviour::Hang]);
+    let key = hn_types::SecondaryKey { key: Key::passphrase("new key 1".into()).unwrap(), persistent: false };
+    let request = world.send(1, USER, Command::SetSecondaryKey(Some(key)));
+    world.pass(Duration::from_secs(45));
+    world.forget_ap();
+    world.run_to_the_end();
+    assert_eq!(world.replies.remove(&request).unwrap().unwrap_err().code, ErrorCode::Timeout);
+    world.assert_converged();
+    assert_eq!(world.state(), HostedState::Active);
+    assert!(world.dhcp_on("hnap0") && world.address_on("hnap0").is_some());
+    assert!(world.snapshot().hosted_network.peers.is_empty(), "they have to come back");
+}

@@ -383,6 +383,12 @@ impl World {
         }
     }
 
+    /// The access point vanishes and nobody notices.
+    pub(crate) fn forget_ap(&mut self) {
+        self.interface_gone();
+        self.applied.ap = None;
+    }
+
     /// The access point vanishes by itself.
     pub(crate) fn ap_dies(&mut self) {
         self.interface_gone();
