@@ -1,0 +1,138 @@
+//! A daemon of its own for each test, in folders of its own.
+
+use std::{
+    cell::RefCell,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use hostednet::{EventStream, Session, types::view::Event};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    time::{sleep, timeout},
+};
+
+/// Nothing here takes longer, on the slowest machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A running daemon on the simulated platform.
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+    daemon: RefCell<Option<Child>>,
+}
+
+/// Runs a test in a world of its own.
+pub(crate) fn run(test: impl AsyncFnOnce(&World)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let world = World { folder: tempfile::tempdir().unwrap(), daemon: RefCell::new(None) };
+        world.start().await;
+        timeout(LIMIT, test(&world)).await.expect("the test takes too long");
+    });
+}
+
+impl World {
+    async fn start(&self) {
+        let daemon = Command::new(env!("CARGO_BIN_EXE_hostednetd"))
+            .arg("--simulate")
+            .arg("--config")
+            .arg(self.folder.path().join("hostednet.toml"))
+            .arg("--state-dir")
+            .arg(self.folder.path().join("state"))
+            .arg("--runtime-dir")
+            .arg(self.folder.path().join("run"))
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        *self.daemon.borrow_mut() = Some(daemon);
+        timeout(LIMIT, async {
+            while Session::connect(&self.socket()).await.is_err() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("the daemon does not answer");
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("run/bus")
+    }
+
+    /// A new session.
+    pub(crate) async fn session(&self) -> Session {
+        Session::connect(&self.socket()).await.unwrap()
+    }
+
+    /// One command on the console and its answer.
+    pub(crate) async fn ask(&self, line: &str) -> String {
+        let mut stream = UnixStream::connect(self.folder.path().join("run/sim")).await.unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).await.unwrap();
+        answer.trim_end().to_owned()
+    }
+
+    /// One command on the console that succeeds.
+    pub(crate) async fn console(&self, line: &str) {
+        assert_eq!(self.ask(line).await, "ok", "{line}");
+    }
+
+    /// The plans that hold on the simulated machine.
+    pub(crate) async fn show(&self) -> String {
+        self.ask("show").await
+    }
+
+    /// Waits until exactly these plans hold.
+    pub(crate) async fn settles(&self, plans: &str) {
+        while self.show().await != plans {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) async fn terminate(&self) {
+        let mut daemon = self.daemon.borrow_mut().take().unwrap();
+        let pid = rustix::process::Pid::from_child(&daemon);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = loop {
+            if let Some(status) = daemon.try_wait().unwrap() {
+                break status;
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        assert!(status.success(), "{status}");
+    }
+
+    /// Ends the daemon and starts another on the same folders.
+    pub(crate) async fn restart(&self) {
+        self.terminate().await;
+        self.start().await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut daemon) = self.daemon.borrow_mut().take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+/// The next event that fits.
+pub(crate) async fn next_event(events: &mut EventStream, fits: impl Fn(&Event) -> bool) -> Event {
+    loop {
+        let event = timeout(LIMIT, events.next())
+            .await
+            .expect("the event does not come")
+            .expect("the stream ended")
+            .event;
+        if fits(&event) {
+            return event;
+        }
+    }
+}
