@@ -266,6 +266,33 @@ mod tests {
     }
 
     #[test]
+    fn servers_stop_before_their_address_goes() {
+        let mut goal = plan(1);
+        goal.forwarding = ForwardingPlan::default();
+        let address = goal.links.addresses.first().expect("one").to_owned();
+        let host = address.address.address();
+        goal.services.segment = Some(hn_types::plan::ServiceSegment {
+            interface: address.interface,
+            address: address.address,
+            dhcp: hn_types::plan::DhcpPlan {
+                first: host,
+                last: host,
+                lease_time: core::time::Duration::ZERO,
+                router: None,
+                dns: None,
+                domain: None,
+                reservations: vec![],
+            },
+            dns: None,
+        });
+        let mut lanes = Lanes::new(StoredSettings::default(), Deadlines::default());
+        let up = [Step::Firewall, Step::Radio, Step::Links, Step::Services].map(|step| vec![step]);
+        assert_eq!(way(&mut lanes, &goal), up);
+        let down = [Step::Services, Step::Links, Step::Radio, Step::Firewall].map(|step| vec![step]);
+        assert_eq!(way(&mut lanes, &SystemPlan::default()), down);
+    }
+
+    #[test]
     fn an_access_point_made_anew_loses_what_stands_on_it_first() {
         let mut lanes = Lanes::new(StoredSettings::default(), Deadlines::default());
         way(&mut lanes, &plan(1));
