@@ -269,7 +269,7 @@ mod tests {
     fn servers_stop_before_their_address_goes() {
         let mut goal = plan(1);
         goal.forwarding = ForwardingPlan::default();
-        let address = goal.links.addresses.first().expect("one").to_owned();
+        let address = *goal.links.addresses.first().expect("one");
         let host = address.address.address();
         goal.services.segment = Some(hn_types::plan::ServiceSegment {
             interface: address.interface,
