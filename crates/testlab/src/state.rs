@@ -208,10 +208,11 @@ fn sysctls() -> Vec<String> {
     lines
 }
 
-/// The processes that matter at `place`: all of them on a machine of our own, else those in the namespace and
-/// those which carry this project's program names and this namespace in their command line or environment.
+/// The processes that matter at `place`: on a machine of our own all but those in the namespaces of other devices,
+/// else those in the namespace and those which carry this project's program names and this namespace in their command line or environment.
 fn processes(place: &Namespace) -> Result<Vec<String>> {
     let inside = place.processes()?;
+    let elsewhere = named_namespaces();
     let own = std::process::id();
     let mut lines = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
@@ -231,7 +232,7 @@ fn processes(place: &Namespace) -> Result<Vec<String>> {
             continue;
         }
         let ours = match place.name() {
-            None => true,
+            None => !lives_in(&folder, &elsewhere),
             Some(name) => {
                 inside.contains(&pid)
                     || std::fs::read(folder.join("environ"))
@@ -245,6 +246,16 @@ fn processes(place: &Namespace) -> Result<Vec<String>> {
         }
     }
     Ok(lines)
+}
+
+/// The inodes of the network namespaces that have a name: the other devices of the laboratory.
+fn named_namespaces() -> Vec<u64> {
+    let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(std::fs::metadata(entry.path()).ok()?.ino())).collect()
+}
+
+fn lives_in(process: &Path, namespaces: &[u64]) -> bool {
+    std::fs::metadata(process.join("ns/net")).is_ok_and(|meta| namespaces.contains(&meta.ino()))
 }
 
 fn dead(kind: &str) -> &'static str {
