@@ -132,7 +132,7 @@ pub(crate) fn devices(snapshot: &Snapshot) -> String {
         return "none\n".to_owned();
     }
     let rows: Vec<_> = snapshot.devices.iter().map(|device| device_row(device, snapshot)).collect();
-    table(&["NAME", "ADDRESS", "MAC", "KEY", "SIGNAL", "DOWN", "UP", "CONNECTED"], &rows)
+    table(&["NAME", "ADDRESS", "MAC", "KEY", "SIGNAL", "DOWN", "UP", "SINCE"], &rows)
 }
 
 /// One row of the device table.

@@ -21,6 +21,21 @@ use crate::{qr::QrText, report::device_row, terminal::Quiet};
 /// Lines of the log that are kept.
 const LOG: usize = 200;
 
+/// Columns of the device table, as [`device_row`] fills them.
+const COLUMNS: [(&str, Constraint); 8] = [
+    ("NAME", Constraint::Min(11)),
+    ("ADDRESS", Constraint::Length(15)),
+    ("MAC", Constraint::Length(17)),
+    ("KEY", Constraint::Length(9)),
+    ("SIGNAL", Constraint::Length(7)),
+    ("DOWN", Constraint::Length(8)),
+    ("UP", Constraint::Length(8)),
+    ("SINCE", Constraint::Length(10)),
+];
+
+/// A window in which all of them fit, in columns of the terminal.
+const WIDE: u16 = 96;
+
 /// What the screen shows.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -189,9 +204,10 @@ fn draw_qr(frame: &mut Frame<'_>, area: Rect, qr: &QrText) {
     let code =
         Paragraph::new(lines).style(Style::new().fg(Color::Rgb(255, 255, 255)).bg(Color::Rgb(0, 0, 0)));
     let block = panel("scan to join").padding(Padding::ZERO);
+    let height = u16::try_from(qr.lines.len()).unwrap_or(u16::MAX);
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    frame.render_widget(code, inner);
+    frame.render_widget(code, Rect { height: height.min(inner.height), ..inner });
 }
 
 fn draw_facts(frame: &mut Frame<'_>, area: Rect, facts: &[(&'static str, String)]) {
@@ -216,29 +232,23 @@ fn draw_devices(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         1 => "1 device".to_owned(),
         more => format!("{more} devices"),
     };
+    // What a narrow window has no room for is in `hostednet devices`.
+    let narrow = area.width < WIDE;
+    let shown = |column: &usize| !narrow || !matches!(column, 2 | 5 | 6);
     let rows: Vec<_> = model
         .snapshot
         .devices
         .iter()
         .map(|device| {
-            let mut cells = device_row(device, &model.snapshot);
-            cells.truncate(8);
-            let row = Row::new(cells);
+            let cells = device_row(device, &model.snapshot).into_iter().enumerate();
+            let row =
+                Row::new(cells.filter(|(column, _)| shown(column)).map(|(_, cell)| cell).collect::<Vec<_>>());
             if device.connected { row } else { row.style(Style::new().dim()) }
         })
         .collect();
-    let widths = [
-        Constraint::Min(10),
-        Constraint::Length(15),
-        Constraint::Length(17),
-        Constraint::Length(9),
-        Constraint::Length(8),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Length(11),
-    ];
-    let heading = Row::new(["NAME", "ADDRESS", "MAC", "KEY", "SIGNAL", "DOWN", "UP", "CONNECTED"])
-        .style(Style::new().dim());
+    let columns = COLUMNS.iter().enumerate().filter(|(column, _)| shown(column)).map(|(_, column)| column);
+    let (titles, widths): (Vec<_>, Vec<_>) = columns.copied().unzip();
+    let heading = Row::new(titles).style(Style::new().dim());
     frame.render_widget(Table::new(rows, widths).header(heading).block(panel(&title)), area);
 }
 

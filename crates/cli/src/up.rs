@@ -132,7 +132,10 @@ async fn run(session: &Session, args: &UpArgs, as_json: bool, signals: &mut Sign
     if !as_json {
         report::line("Stopping…");
     }
-    session.down().await
+    session.down().await?;
+    // References taken to recover; those that somebody has voided meanwhile are refused, and that is fine.
+    while session.stop_using().await.is_ok() {}
+    Ok(())
 }
 
 fn describe(args: &UpArgs) -> String {
@@ -171,7 +174,7 @@ async fn follow(
                 let Some(event) = event else { return Err(gone()) };
                 view.event(&event);
                 if stopped(&event.event) && uses_hosted_network(args) {
-                    recover(session, args, view).await?;
+                    recover(session, view).await?;
                 }
                 view.update(session.status().await?);
             }
@@ -196,10 +199,9 @@ fn stopped(event: &Event) -> bool {
     )
 }
 
-/// An application that wants its network back starts it again (sequences §5.1). The name and the key of this
-/// session are in force already.
-async fn recover(session: &Session, args: &UpArgs, view: &mut View) -> Result<(), Error> {
-    match session.up(args).await {
+/// An application that wants its network back takes a new reference (sequences §5.1); sharing still stands.
+async fn recover(session: &Session, view: &mut View) -> Result<(), Error> {
+    match session.start_using().await {
         Ok(()) => Ok(()),
         // It is on its way down for good reasons, or forbidden: the next event tells.
         Err(Error::Failed(failure)) if failure.code != ErrorCode::ServiceNotActive => {

@@ -64,7 +64,7 @@ fn a_wide_screen_shows_the_code_and_the_devices() {
 
 #[test]
 fn a_small_screen_says_that_the_code_needs_room() {
-    let text = rendered(&model(), 100, 24);
+    let text = rendered(&model(), 80, 24);
     assert!(text.contains("enlarge the window"), "{text}");
     assert!(text.contains("192.168.137.77"), "{text}");
 }
