@@ -4,7 +4,8 @@ use std::path::Path;
 
 use futures_util::StreamExt;
 use hn_types::{
-    SecondaryKey, Ssid,
+    MacAddr, SecondaryKey, Ssid,
+    settings::Reservation,
     view::{NumberedEvent, Snapshot},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -64,6 +65,10 @@ calls! {
     share(args: &ShareArgs) -> ();
     /// See [`crate::Session::unshare`].
     unshare() -> ();
+    /// See [`crate::Session::set_reservation`].
+    set_reservation(promise: &Reservation) -> ();
+    /// See [`crate::Session::remove_reservation`].
+    remove_reservation(mac: MacAddr) -> ();
     /// See [`crate::Session::connections`].
     connections() -> Vec<ConnectionView>;
     /// See [`crate::Session::status`].

@@ -12,7 +12,7 @@ use hn_ipc::{
     proxy::{HostedNetworkProxy, ServiceProxy, SharingProxy},
     tree::{Fields, from_fields, to_fields},
 };
-use hn_types::{Key, SecondaryKey, Ssid, view::Snapshot};
+use hn_types::{Key, MacAddr, SecondaryKey, Ssid, settings::Reservation, view::Snapshot};
 use serde::de::DeserializeOwned;
 use zbus::connection::Builder;
 
@@ -151,6 +151,17 @@ impl Session {
     /// Ends full sharing. Needs elevation.
     pub async fn unshare(&self) -> Result<(), Error> {
         self.done(self.sharing.unshare().await)
+    }
+
+    /// Promises an address to a device. Needs elevation.
+    pub async fn set_reservation(&self, promise: &Reservation) -> Result<(), Error> {
+        let Reservation { mac, host, name } = promise;
+        self.done(self.sharing.set_reservation(&mac.to_string(), *host, name).await)
+    }
+
+    /// Takes the promise back. Needs elevation.
+    pub async fn remove_reservation(&self, mac: MacAddr) -> Result<(), Error> {
+        self.done(self.sharing.remove_reservation(&mac.to_string()).await)
     }
 
     /// Every connection of the machine and whether it can be shared.

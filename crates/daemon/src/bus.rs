@@ -30,7 +30,8 @@ use hn_ipc::{
 };
 use hn_types::{
     ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
-    settings::SharingPair,
+    mac::MacAddrError,
+    settings::{Reservation, SharingPair},
     view::{NumberedEvent, SharingPhase},
 };
 use rustix::net::sockopt::socket_peercred;
@@ -310,6 +311,7 @@ impl HostedNetwork {
                 cipher: "ccmp".to_owned(),
                 secondary_key: settings.secondary_key.is_some(),
                 secondary_key_persistent: settings.secondary_key == Some(true),
+                reservations: settings.reservations,
             })?),
             other => Err(unexpected(&other)),
         }
@@ -338,6 +340,16 @@ impl Sharing {
 
     async fn unshare(&self) -> Result<(), BusFailure> {
         self.link.done(Command::Unshare).await
+    }
+
+    async fn set_reservation(&self, mac: &str, host: u32, name: String) -> Result<(), BusFailure> {
+        let mac = mac.parse().map_err(|error: MacAddrError| bad("mac", error))?;
+        self.link.done(Command::SetReservation(Reservation { mac, host, name })).await
+    }
+
+    async fn remove_reservation(&self, mac: &str) -> Result<(), BusFailure> {
+        let mac = mac.parse().map_err(|error: MacAddrError| bad("mac", error))?;
+        self.link.done(Command::RemoveReservation(mac)).await
     }
 
     async fn connections(&self) -> Result<Vec<Fields>, BusFailure> {

@@ -8,7 +8,7 @@ use hostednet::{
     Session, ShareArgs, UpArgs,
     types::{
         ErrorCode, Key, KeyRole, Reason, SecondaryKey, Ssid, Step,
-        settings::{PrivateChoice, PublicChoice},
+        settings::{PrivateChoice, PublicChoice, Reservation},
         view::{Event, HostedState, SharingMode, SharingPhase},
     },
 };
@@ -312,5 +312,66 @@ fn malformed_calls_are_refused_by_name() {
         let session = world.session().await;
         assert!(!session.settings().await.unwrap().secondary_key);
         assert_eq!(session.status().await.unwrap().hosted_network.state, HostedState::Idle);
+    });
+}
+
+#[test]
+fn a_promised_address_is_kept_and_can_be_taken_back() {
+    run(async |world: &World| {
+        let session = world.session().await;
+        let mac = "02:00:00:00:01:01".parse().unwrap();
+        let promise = Reservation { mac, host: 20, name: "printer".to_owned() };
+        session.set_reservation(&promise).await.unwrap();
+        assert_eq!(session.settings().await.unwrap().reservations, [promise]);
+        session.up(&up_args()).await.unwrap();
+        assert!(world.show().await.contains(r#""reservations":[{"mac":"02:00:00:00:01:01","host":20"#));
+        session.remove_reservation(mac).await.unwrap();
+        assert_eq!(session.remove_reservation(mac).await.unwrap_err().code(), ErrorCode::NotFound);
+    });
+}
+
+#[test]
+fn the_service_offers_what_the_contract_says() {
+    run(async |world: &World| {
+        let stream = std::os::unix::net::UnixStream::connect(world.socket()).unwrap();
+        let connection = zbus::connection::Builder::unix_stream(stream).p2p().build().await.unwrap();
+        let reply = connection
+            .call_method(
+                None::<&str>,
+                "/org/hostednet1",
+                Some("org.freedesktop.DBus.Introspectable"),
+                "Introspect",
+                &(),
+            )
+            .await
+            .unwrap();
+        let xml: String = reply.body().deserialize().unwrap();
+        let contract = include_str!("../../../docs/api/org.hostednet1.txt");
+        let offered = xml
+            .split("<interface name=\"org.hostednet1.")
+            .skip(1)
+            .flat_map(|interface| interface.split("<method name=\"").skip(1))
+            .map(|method| method.split('"').next().unwrap());
+        let mut count = 0;
+        for method in offered {
+            if !contract.contains(&format!("{method}(")) {
+                assert!(
+                    ["Get", "GetAll", "Set", "Introspect", "Ping", "GetMachineId"].contains(&method),
+                    "{method}"
+                );
+                continue;
+            }
+            count += 1;
+        }
+        let promised = contract
+            .lines()
+            .filter(|line| {
+                line.starts_with("  ") && !line.starts_with("   ") && !line.starts_with("  signal")
+            })
+            .flat_map(|line| line.split_whitespace())
+            .filter_map(|word| word.split_once('('))
+            .filter(|(name, _)| name.chars().next().is_some_and(char::is_uppercase))
+            .count();
+        assert_eq!(count, promised, "methods offered and methods in the contract");
     });
 }

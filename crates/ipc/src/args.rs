@@ -3,7 +3,7 @@
 use hn_types::{
     Key, Ssid,
     network::MediaType,
-    settings::{PrivateChoice, PublicChoice},
+    settings::{PrivateChoice, PublicChoice, Reservation},
     view::SetBy,
 };
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,9 @@ pub struct SettingsView {
     pub secondary_key: bool,
     /// Whether it outlives the session; meaningless without one.
     pub secondary_key_persistent: bool,
+    /// Addresses promised to devices.
+    #[serde(default)]
+    pub reservations: Vec<Reservation>,
 }
 
 /// Answer of `HostedNetwork.Keys`.

@@ -55,6 +55,10 @@ pub trait Sharing {
     fn share(&self, args: Fields) -> zbus::Result<()>;
     /// Ends full sharing. Needs elevation.
     fn unshare(&self) -> zbus::Result<()>;
+    /// Promises an address to a device: the host part `host` in whatever the subnet is, 20 for `.20`. Needs elevation.
+    fn set_reservation(&self, mac: &str, host: u32, name: &str) -> zbus::Result<()>;
+    /// Takes the promise back. Needs elevation.
+    fn remove_reservation(&self, mac: &str) -> zbus::Result<()>;
     /// Every connection: [`crate::args::ConnectionView`].
     fn connections(&self) -> zbus::Result<Vec<Fields>>;
 }
