@@ -53,6 +53,9 @@ struct Args {
     /// Short measurements, to see that everything works; the figures are worth little
     #[arg(long)]
     quick: bool,
+    /// Measure only this subject, named as in the tables (to profile it, say)
+    #[arg(long, value_name = "SUBJECT")]
+    only: Option<String>,
     /// Where hostednetd and hostednet are, built for release [default: beside this program]
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
@@ -166,7 +169,8 @@ fn run(args: &Args, lab: &Lab) -> Result<Run> {
             let subjects = bench.frame.subjects;
             for place in 0..subjects.len() {
                 let subject = &subjects[(place + round as usize) % subjects.len()];
-                if subject.needs.is_some_and(|program| !peers::has(program)) {
+                let asked = args.only.as_deref().is_none_or(|only| only == subject.name);
+                if !asked || subject.needs.is_some_and(|program| !peers::has(program)) {
                     continue;
                 }
                 let started = Instant::now();

@@ -149,11 +149,12 @@ impl Table {
                 lines.push([vec![format!("{}, {}", metric.name, metric.unit)], cells].concat());
             }
         }
-        text.push_str(&markdown(&lines));
+        text.push_str(&markdown(&lines, Align::Numbers));
         let head = frame.pairs.iter().map(|(ours, theirs)| format!("{ours} ÷ {theirs}"));
         let mut lines: Vec<Vec<String>> =
             vec![[String::new(), "better is".to_owned()].into_iter().chain(head).collect()];
-        for metric in frame.metrics {
+        // A share divided by a share says nothing.
+        for metric in frame.metrics.iter().filter(|metric| metric.unit != "%") {
             let ratios: Vec<Option<Spread>> =
                 frame.pairs.iter().map(|(ours, theirs)| self.ratio(ours, theirs, metric.name)).collect();
             if ratios.iter().any(Option::is_some) {
@@ -162,13 +163,15 @@ impl Table {
                 lines.push([metric.name.to_owned(), better.to_owned()].into_iter().chain(cells).collect());
             }
         }
-        let _ = write!(text, "\nRatios, taken inside each round:\n\n{}", markdown(&lines));
+        let _ = write!(text, "\nRatios, taken inside each round:\n\n{}", markdown(&lines, Align::Numbers));
         text
     }
 }
 
 /// `median (least–greatest)`, and how many rounds when not all have it.
 fn cell(spread: Spread, digits: usize, rounds: u32) -> String {
+    // A digit more where a whole number would hide how little it is.
+    let digits = if spread.median < 3.0 { digits.max(1) } else { digits };
     let mut text = number(spread.median, digits);
     if spread.rounds > 1 {
         let _ = write!(text, " ({}–{})", number(spread.least, digits), number(spread.greatest, digits));
@@ -186,17 +189,17 @@ fn ratio_cell(spread: Spread) -> String {
     format!("{} ({}–{})", ratio(spread.median), ratio(spread.least), ratio(spread.greatest))
 }
 
-/// A ratio with three digits that matter.
+/// A ratio with the digits that matter: three, two when it is small.
 pub(crate) fn ratio(value: f64) -> String {
-    let digits = match value.abs() {
-        value if value >= 100.0 => 0,
+    let mut digits = match value.abs() {
+        value if value >= 100.0 || value == 0.0 => 0,
         value if value >= 10.0 => 1,
-        value if value >= 0.1 => 2,
-        value if value >= 0.01 => 3,
-        value if value > 0.0 => 4,
-        _ => 0,
+        _ => 2,
     };
-    number(value, digits)
+    while digits >= 2 && digits < 8 && value != 0.0 && value.abs() * 10_f64.powi(digits) < 10.0 {
+        digits += 1;
+    }
+    number(value, usize::try_from(digits).unwrap_or(0))
 }
 
 /// A number with its thousands set apart.
@@ -221,8 +224,15 @@ pub(crate) fn number(value: f64, digits: usize) -> String {
     out
 }
 
+/// What the columns of a table hold, but for the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Align {
+    Numbers,
+    Words,
+}
+
 /// A table that reads well in Markdown and on a terminal.
-pub(crate) fn markdown(lines: &[Vec<String>]) -> String {
+pub(crate) fn markdown(lines: &[Vec<String>], align: Align) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         lines
@@ -234,18 +244,20 @@ pub(crate) fn markdown(lines: &[Vec<String>]) -> String {
             .max(3)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
+    let left = |column: usize| column == 0 || align == Align::Words;
     let mut text = String::new();
     for (place, line) in lines.iter().enumerate() {
         for (column, width) in widths.iter().enumerate() {
             let cell = line.get(column).map_or("", String::as_str);
             let gap = " ".repeat(width - cell.chars().count());
-            let _ = if column == 0 { write!(text, "| {cell}{gap} ") } else { write!(text, "| {gap}{cell} ") };
+            let _ =
+                if left(column) { write!(text, "| {cell}{gap} ") } else { write!(text, "| {gap}{cell} ") };
         }
         text.push_str("|\n");
         if place == 0 {
             for (column, width) in widths.iter().enumerate() {
                 let dashes = "-".repeat(*width);
-                let _ = if column == 0 { write!(text, "|-{dashes}-") } else { write!(text, "|-{dashes}:") };
+                let _ = if left(column) { write!(text, "|-{dashes}-") } else { write!(text, "|-{dashes}:") };
             }
             text.push_str("|\n");
         }
@@ -312,6 +324,9 @@ mod tests {
         assert_eq!(number(1_234_567.89, 1), "1,234,567.9");
         assert_eq!(number(999.0, 0), "999");
         assert_eq!(ratio(0.004_23), "0.0042");
+        assert_eq!(ratio(0.000_043), "0.000043");
+        assert_eq!(ratio(0.33), "0.33");
+        assert_eq!(ratio(0.0), "0");
         assert_eq!(ratio(123.4), "123");
     }
 }
