@@ -1,12 +1,13 @@
 //! A device with Wi-Fi: wpa_supplicant on a radio of its own, in a namespace of its own.
 
 use std::fmt::Write as _;
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 
-use crate::command::{self, Background, SHORT};
+use crate::command::{Background, SHORT};
 use crate::lease::{self, Client, Lease};
 use crate::ns::Namespace;
 use crate::radio::Radio;
@@ -68,14 +69,17 @@ impl Network {
         Ok(Self { ssid, credential })
     }
 
-    /// The network block for wpa_supplicant: the name in hexadecimal, so that every byte arrives.
-    fn block(&self) -> String {
-        let key = match &self.credential {
-            Credential::Passphrase(passphrase) => format!("psk=\"{passphrase}\"\n key_mgmt=WPA-PSK"),
-            Credential::Raw(raw) => format!("psk={}\n key_mgmt=WPA-PSK", hex(raw)),
-            Credential::Open => "key_mgmt=NONE".to_owned(),
-        };
-        format!("network={{\n ssid={}\n scan_ssid=1\n {key}\n}}\n", hex(&self.ssid))
+    /// The network as wpa_supplicant's variables: the name in hexadecimal, so that every byte arrives.
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![("ssid", hex(&self.ssid)), ("scan_ssid", "1".to_owned())];
+        match &self.credential {
+            Credential::Passphrase(passphrase) => {
+                variables.extend([("key_mgmt", "WPA-PSK".to_owned()), ("psk", format!("\"{passphrase}\""))]);
+            }
+            Credential::Raw(raw) => variables.extend([("key_mgmt", "WPA-PSK".to_owned()), ("psk", hex(raw))]),
+            Credential::Open => variables.push(("key_mgmt", "NONE".to_owned())),
+        }
+        variables
     }
 }
 
@@ -222,22 +226,48 @@ impl Station {
     /// Starts to look for `network`, without waiting.
     ///
     /// # Errors
-    /// If wpa_supplicant cannot be started.
+    /// If wpa_supplicant cannot be started or does not take the network.
     pub fn knock(&mut self, network: &Network) -> Result<()> {
         self.leave()?;
         let folder = self.place.files();
         let configuration = folder.join("wpa_supplicant.conf");
-        let control = folder.join("wpa");
         std::fs::write(
             &configuration,
-            format!("ctrl_interface={}\np2p_disabled=1\n{}", control.display(), network.block()),
+            format!("ctrl_interface={}\np2p_disabled=1\n", self.control().display()),
         )?;
         let _ = std::fs::remove_file(self.log_file());
         let mut command = self.place.command("wpa_supplicant");
         command.args(["-D", "nl80211", "-i", &self.interface, "-t", "-c"]).arg(configuration);
         command.arg("-f").arg(self.log_file());
         self.supplicant = Some(Background::spawn(&mut command)?);
+        // The network is told over the control socket: the configuration file cannot carry every passphrase.
+        let id = wait::until("wpa_supplicant to listen", SHORT, || self.ask("ADD_NETWORK").map(Some))
+            .with_context(|| format!("wpa_supplicant says:\n{}", self.log()))?;
+        let requests =
+            network.variables().into_iter().map(|(name, value)| format!("SET_NETWORK {id} {name} {value}"));
+        for request in requests.chain([format!("SELECT_NETWORK {id}")]) {
+            let answer = self.ask(&request)?;
+            ensure!(answer == "OK", "wpa_supplicant answers {answer:?} to {request:?}");
+        }
         Ok(())
+    }
+
+    /// One request to wpa_supplicant (its control interface: a datagram there, a datagram back).
+    fn ask(&self, request: &str) -> Result<String> {
+        let own = self.place.files().join("asker");
+        let _ = std::fs::remove_file(&own);
+        let socket = UnixDatagram::bind(&own)?;
+        socket.set_read_timeout(Some(SHORT))?;
+        socket.connect(self.control().join(&self.interface))?;
+        socket.send(request.as_bytes())?;
+        let mut answer = vec![0; 4096];
+        let length = socket.recv(&mut answer)?;
+        answer.truncate(length);
+        Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
+    }
+
+    fn control(&self) -> std::path::PathBuf {
+        self.place.files().join("wpa")
     }
 
     /// Waits until the access point has sent the device away (or is gone).
@@ -264,14 +294,12 @@ impl Station {
         Ok(())
     }
 
-    /// What the supplicant says of the connection (`wpa_cli status`).
+    /// What the supplicant says of the connection.
     ///
     /// # Errors
     /// If it does not answer.
     pub fn status(&self) -> Result<String> {
-        let mut command = self.place.command("wpa_cli");
-        command.arg("-p").arg(self.place.files().join("wpa")).args(["-i", &self.interface, "status"]);
-        Ok(command::run(&mut command, SHORT)?.success()?.stdout)
+        self.ask("STATUS")
     }
 
     /// The supplicant's log.
@@ -316,7 +344,7 @@ mod tests {
     fn sixty_four_digits_are_a_raw_key() {
         let network = Network::from_wifi_uri(&format!("WIFI:T:WPA;S:x;P:{};;", "0f".repeat(32))).unwrap();
         assert_eq!(network.credential, Credential::Raw([15; 32]));
-        assert!(network.block().contains(&format!("psk={}\n", "0f".repeat(32))));
+        assert!(network.variables().contains(&("psk", "0f".repeat(32))));
     }
 
     #[test]
@@ -331,6 +359,6 @@ mod tests {
     #[test]
     fn any_byte_of_a_name_reaches_the_supplicant() {
         let network = Network::new([0, b'"', b'\n', 0xff], "12345678");
-        assert!(network.block().contains("ssid=00220aff\n"));
+        assert!(network.variables().contains(&("ssid", "00220aff".to_owned())));
     }
 }

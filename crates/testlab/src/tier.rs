@@ -99,7 +99,6 @@ const RADIO_PROGRAMS: &[&str] = &[
     "iw",
     "hostapd",
     "wpa_supplicant",
-    "wpa_cli",
     "ip",
     "nft",
     "udhcpc",

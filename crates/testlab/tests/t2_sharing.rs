@@ -175,12 +175,13 @@ fn names_resolve_forward_reverse_and_over_tcp_and_missing_ones_do_not() {
     assert_eq!(whole, long);
     assert!(dig(internet::NO_NAME).contains("status: NXDOMAIN"));
     // The second question is answered from the cache.
-    let before = scene.internet.questions().matches("query[A] once.many.lab.test").count();
-    assert_eq!(before, 0);
+    // (The forwarder mixes upper and lower case on purpose.)
+    let asked = || scene.internet.questions().to_lowercase().matches("query[a] once.many.lab.test").count();
+    assert_eq!(asked(), 0);
     for _ in 0..3 {
         assert_eq!(dig("+short once.many.lab.test").trim(), internet::WEB.to_string());
     }
-    assert_eq!(scene.internet.questions().matches("query[A] once.many.lab.test").count(), 1);
+    assert_eq!(asked(), 1);
 }
 
 #[test]
@@ -271,8 +272,9 @@ fn hostile_packets_change_nothing_and_are_survived() {
     assert!(scene.product.runs().unwrap());
     assert_eq!(children(pid), workers, "the worker died of it:\n{}", scene.product.log());
     let after = scene.product.field("/devices").unwrap();
-    assert_eq!(after[0]["mac"], before[0]["mac"]);
-    assert_eq!(after.as_array().unwrap().len(), 2, "{after}");
+    let devices = after.as_array().unwrap();
+    assert!(devices.iter().any(|device| device["mac"] == before[0]["mac"]), "{after}");
+    assert_eq!(devices.len(), 2, "{after}");
     assert!(!scene.product.log().contains("panicked"), "{}", scene.product.log());
 }
 

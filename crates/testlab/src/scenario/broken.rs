@@ -1,6 +1,6 @@
 //! A start that fails in the middle is undone to exactly the state before, and names the step.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{JOIN, SETTLE, Scenario, Scene, Stage, UPLINK};
 use crate::command::Background;
@@ -33,22 +33,32 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 /// `up` must fail, name `step`, and leave the machine as in `running`.
 fn must_fail(stage: &Stage, scene: &Scene, running: &SystemState, step: &str) -> Result<String> {
+    let said = refused(scene, step)?;
+    unchanged(stage, scene, running)?;
+    Ok(said)
+}
+
+fn refused(scene: &Scene, step: &str) -> Result<String> {
     let mut up = scene.product.stay(["up", "--public", UPLINK, "--ssid", "never"])?;
     let status = up.await_end(JOIN)?;
     let said = up.log();
+    let log = scene.product.log();
     ensure!(!status.success(), "`up` succeeded:\n{said}");
     ensure!(
         said.contains(&format!("step {step}")),
-        "the step {step} is not named:\n{said}\nhostednetd says:\n{}",
-        scene.product.log()
+        "step {step} is not named:\n{said}\nhostednetd says:\n{log}"
     );
+    Ok(said)
+}
+
+fn unchanged(stage: &Stage, scene: &Scene, running: &SystemState) -> Result<()> {
     let (difference, _) = running.restored(&stage.machine, &[], SETTLE)?;
     ensure!(
         difference.is_empty(),
         "not rolled back:\n{difference}\nhostednetd says:\n{}",
         scene.product.log()
     );
-    Ok(said)
+    Ok(())
 }
 
 fn without_hostapd(stage: &mut Stage) -> Result<()> {
@@ -67,20 +77,42 @@ fn without_hostapd(stage: &mut Stage) -> Result<()> {
     super::serve::interrupt(&mut up)
 }
 
-/// Another program's access point occupies the radio's only channel after the service has looked.
+/// Another program takes the radio's only channel between our look at the radio and our access point's start.
+/// It is started by what stands in hostapd's place, which then becomes hostapd itself: the refusal is the
+/// kernel's.
 fn driver_refuses(stage: &mut Stage) -> Result<()> {
     let mut scene = stage.scene()?;
     scene.product.terminate()?;
-    scene.product.configure("[hosted_network]\nchannel = 1\n")?;
+    let hostapd = crate::tier::program("hostapd").unwrap_or_else(|| "/usr/sbin/hostapd".into());
+    let file = |name: &str| stage.machine.files().join(name);
     stage.machine.run(&format!("iw dev {} interface add other0 type __ap", scene.radio.interface))?;
-    let file = stage.machine.files().join("other.conf");
-    std::fs::write(&file, "interface=other0\ndriver=nl80211\nssid=other\nhw_mode=g\nchannel=11\n")?;
-    let mut other = Background::spawn(stage.machine.command("hostapd").arg(&file))?;
+    std::fs::write(
+        file("other.conf"),
+        "interface=other0\ndriver=nl80211\nssid=other\nhw_mode=g\nchannel=11\n",
+    )?;
+    let script = format!(
+        "#!/bin/sh\n{hostapd} -B -P {pid} {conf} >/dev/null 2>&1\nexec {hostapd} \"$@\"\n",
+        hostapd = hostapd.display(),
+        pid = file("other.pid").display(),
+        conf = file("other.conf").display()
+    );
+    std::fs::write(file("slow-hostapd"), script)?;
+    stage.machine.run(&format!("chmod 755 {}", file("slow-hostapd").display()))?;
+    // A first use of the other interface, so that what it leaves is in the picture.
+    let mut other = Background::spawn(stage.machine.command(&hostapd).arg(file("other.conf")))?;
     other.await_log("AP-ENABLED", JOIN)?;
+    other.end(rustix::process::Signal::TERM, SETTLE)?;
+    scene
+        .product
+        .configure(&format!("[hosted_network]\nchannel = 1\nhostapd = {:?}\n", file("slow-hostapd")))?;
     scene.product.start(&stage.machine)?;
     let running = SystemState::capture(&stage.machine, &[])?;
-    must_fail(stage, &scene, &running, "radio")?;
-    other.end(rustix::process::Signal::TERM, SETTLE)?;
+    let said = refused(&scene, "radio")?;
+    let pid = std::fs::read_to_string(file("other.pid"))?.trim().parse()?;
+    let pid = rustix::process::Pid::from_raw(pid).context("a process id")?;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    unchanged(stage, &scene, &running)?;
+    ensure!(said.contains("ap_start_failed"), "the reason is not named:\n{said}");
     Ok(())
 }
 
@@ -99,7 +131,8 @@ fn table_rejected(stage: &mut Stage) -> Result<()> {
 fn address_taken(stage: &mut Stage) -> Result<()> {
     let mut scene = stage.scene()?;
     scene.product.terminate()?;
-    scene.product.configure("[sharing]\nfull_subnet = \"203.0.113.1/24\"\n")?;
+    stage.machine.ip(&format!("addr add 10.44.0.9/16 dev {UPLINK}"))?;
+    scene.product.configure("[sharing]\nfull_subnet = \"10.44.5.1/24\"\n")?;
     scene.product.start(&stage.machine)?;
     let running = SystemState::capture(&stage.machine, &[])?;
     let said = must_fail(stage, &scene, &running, "check")?;
