@@ -224,8 +224,8 @@ fn bad(object: &str, cause: impl std::fmt::Display) -> BusFailure {
     Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause).into()
 }
 
-fn unexpected(reply: &Reply) -> BusFailure {
-    let cause = format!("it answered {reply:?} to a question of another kind");
+fn unexpected() -> BusFailure {
+    let cause = "it answered another question";
     Failure::check(ErrorCode::GenFailure, Reason::Unspecified, "the service", cause).into()
 }
 
@@ -290,31 +290,31 @@ impl HostedNetwork {
     }
 
     async fn keys(&self) -> Result<Fields, BusFailure> {
-        match self.link.command(Command::QueryKeys).await? {
-            Reply::Keys(Keys { primary, secondary }) => Ok(to_fields(&KeysView {
-                primary,
-                secondary_persistent: secondary.as_ref().is_some_and(|key| key.persistent),
-                secondary: secondary.map(|secondary| secondary.key),
-            })?),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Keys(Keys { primary, secondary }) = self.link.command(Command::QueryKeys).await? else {
+            return Err(unexpected());
+        };
+        Ok(to_fields(&KeysView {
+            primary,
+            secondary_persistent: secondary.as_ref().is_some_and(|key| key.persistent),
+            secondary: secondary.map(|secondary| secondary.key),
+        })?)
     }
 
     async fn settings(&self) -> Result<Fields, BusFailure> {
-        match self.link.command(Command::QuerySettings).await? {
-            Reply::Settings(settings) => Ok(to_fields(&SettingsView {
-                ssid: settings.connection.as_ref().map(|connection| connection.ssid),
-                max_peers: settings.connection.map_or(100, |connection| connection.max_peers),
-                enabled: settings.enabled,
-                set_by: settings.set_by,
-                authentication: "wpa2_personal".to_owned(),
-                cipher: "ccmp".to_owned(),
-                secondary_key: settings.secondary_key.is_some(),
-                secondary_key_persistent: settings.secondary_key == Some(true),
-                reservations: settings.reservations,
-            })?),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Settings(settings) = self.link.command(Command::QuerySettings).await? else {
+            return Err(unexpected());
+        };
+        Ok(to_fields(&SettingsView {
+            ssid: settings.connection.as_ref().map(|connection| connection.ssid),
+            max_peers: settings.connection.map_or(100, |connection| connection.max_peers),
+            enabled: settings.enabled,
+            set_by: settings.set_by,
+            authentication: "wpa2_personal".to_owned(),
+            cipher: "ccmp".to_owned(),
+            secondary_key: settings.secondary_key.is_some(),
+            secondary_key_persistent: settings.secondary_key == Some(true),
+            reservations: settings.reservations,
+        })?)
     }
 }
 
@@ -392,26 +392,21 @@ impl Service {
     }
 
     async fn parts(&self) -> Result<Vec<Fields>, BusFailure> {
-        match self.link.command(Command::ServiceStatus).await? {
-            Reply::Services(status) => {
-                let phase = |running| if running { SharingPhase::Running } else { SharingPhase::Stopped };
-                // SharedAccess is "running" while it may be used, whether or not anything is shared; what
-                // it is doing to get there is its pending phase.
-                let sharing = match status.sharing {
-                    pending @ (SharingPhase::StartPending | SharingPhase::StopPending) => pending,
-                    SharingPhase::Running | SharingPhase::Stopped => phase(status.shared_access),
-                };
-                [(Part::Wlan, phase(status.wlan)), (Part::SharedAccess, sharing)]
-                    .map(|(part, phase)| PartView {
-                        name: part.as_str().into(),
-                        state: phase.as_str().into(),
-                    })
-                    .iter()
-                    .map(|view| Ok(to_fields(view)?))
-                    .collect()
-            }
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Services(status) = self.link.command(Command::ServiceStatus).await? else {
+            return Err(unexpected());
+        };
+        let phase = |running| if running { SharingPhase::Running } else { SharingPhase::Stopped };
+        // SharedAccess is "running" while it may be used, whether or not anything is shared; what
+        // it is doing to get there is its pending phase.
+        let sharing = match status.sharing {
+            pending @ (SharingPhase::StartPending | SharingPhase::StopPending) => pending,
+            SharingPhase::Running | SharingPhase::Stopped => phase(status.shared_access),
+        };
+        [(Part::Wlan, phase(status.wlan)), (Part::SharedAccess, sharing)]
+            .map(|(part, phase)| PartView { name: part.as_str().into(), state: phase.as_str().into() })
+            .iter()
+            .map(|view| Ok(to_fields(view)?))
+            .collect()
     }
 
     async fn start_part(&self, name: &str) -> Result<(), BusFailure> {
@@ -426,7 +421,7 @@ impl Service {
     async fn event(emitter: &zbus::object_server::SignalEmitter<'_>, event: Fields) -> zbus::Result<()>;
 
     #[zbus(property(emits_changed_signal = "const"))]
-    async fn version(&self) -> &str {
+    fn version(&self) -> &str {
         env!("CARGO_PKG_VERSION")
     }
 }

@@ -230,10 +230,14 @@ mod tests {
 
     use super::*;
 
-    fn load(text: &str) -> Result<Config, ConfigError> {
+    fn written(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Config::load(file.path())
+        file
+    }
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        Config::load(written(text).path())
     }
 
     #[test]

@@ -11,9 +11,12 @@ use std::path::Path;
 
 use hn_core::{Effect, EffectDone, EffectId};
 use hn_ports::{Firewall, Forwarding, Lanes, Links, Radio, Services};
-use hn_types::{DriverError, DriverErrorKind, Step};
+use hn_types::{
+    DriverError, DriverErrorKind, StoredSettings,
+    plan::{ApPlan, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
+};
 use tokio::{
-    sync::mpsc::{self, Receiver, Sender, error::TrySendError},
+    sync::mpsc::{self, Sender},
     task::spawn_local,
 };
 
@@ -25,15 +28,27 @@ const QUEUE: usize = 4;
 /// What became of an effect.
 pub type Outcome = (EffectId, Result<EffectDone, Vec<DriverError>>);
 
+/// What the radio lane does.
+#[derive(Debug)]
+enum RadioJob {
+    Start(ApPlan),
+    Stop,
+    SetKeys(KeySet),
+    PollStations,
+}
+
+/// The queue into one lane.
+type Lane<T> = Sender<(EffectId, T)>;
+
 /// The queues into the lane tasks.
 #[derive(Debug)]
 pub struct Executor {
-    radio: Sender<(EffectId, Effect)>,
-    links: Sender<(EffectId, Effect)>,
-    forwarding: Sender<(EffectId, Effect)>,
-    firewall: Sender<(EffectId, Effect)>,
-    services: Sender<(EffectId, Effect)>,
-    store: Sender<(EffectId, Effect)>,
+    radio: Lane<RadioJob>,
+    links: Lane<LinkPlan>,
+    forwarding: Lane<ForwardingPlan>,
+    firewall: Lane<FirewallPlan>,
+    services: Lane<ServicePlan>,
+    store: Lane<StoredSettings>,
     outcomes: mpsc::UnboundedSender<Outcome>,
 }
 
@@ -54,42 +69,22 @@ impl Executor {
         let Lanes { mut radio, mut links, mut forwarding, mut firewall, mut services } = lanes;
         let file = SettingsFile::new(state_dir);
         let executor = Self {
-            radio: lane(outcomes.clone(), async move |effect| match effect {
-                Effect::StartAp(plan) => {
+            radio: lane(&outcomes, async move |job| match job {
+                RadioJob::Start(plan) => {
                     radio.start(&plan).await.map(EffectDone::ApStarted).map_err(|error| vec![error])
                 }
-                Effect::StopAp => radio.stop().await.map(|_| EffectDone::Done),
-                Effect::SetKeys(keys) => done(radio.set_keys(&keys).await),
-                Effect::PollStations => {
+                RadioJob::Stop => radio.stop().await.map(|_| EffectDone::Done),
+                RadioJob::SetKeys(keys) => done(radio.set_keys(&keys).await),
+                RadioJob::PollStations => {
                     radio.poll_stations().await;
                     Ok(EffectDone::Done)
                 }
-                Effect::Links(_)
-                | Effect::Forwarding(_)
-                | Effect::Firewall(_)
-                | Effect::Services(_)
-                | Effect::Save(_) => Err(vec![misrouted(Step::Radio)]),
             }),
-            links: lane(outcomes.clone(), async move |effect| match effect {
-                Effect::Links(plan) => done(links.apply(&plan).await),
-                _ => Err(vec![misrouted(Step::Links)]),
-            }),
-            forwarding: lane(outcomes.clone(), async move |effect| match effect {
-                Effect::Forwarding(plan) => done(forwarding.apply(&plan).await),
-                _ => Err(vec![misrouted(Step::Forwarding)]),
-            }),
-            firewall: lane(outcomes.clone(), async move |effect| match effect {
-                Effect::Firewall(plan) => done(firewall.apply(&plan).await),
-                _ => Err(vec![misrouted(Step::Firewall)]),
-            }),
-            services: lane(outcomes.clone(), async move |effect| match effect {
-                Effect::Services(plan) => done(services.apply(&plan).await),
-                _ => Err(vec![misrouted(Step::Services)]),
-            }),
-            store: lane(outcomes.clone(), async move |effect| match effect {
-                Effect::Save(settings) => done(file.save(&settings)),
-                _ => Err(vec![misrouted(Step::Store)]),
-            }),
+            links: lane(&outcomes, async move |plan| done(links.apply(&plan).await)),
+            forwarding: lane(&outcomes, async move |plan| done(forwarding.apply(&plan).await)),
+            firewall: lane(&outcomes, async move |plan| done(firewall.apply(&plan).await)),
+            services: lane(&outcomes, async move |plan| done(services.apply(&plan).await)),
+            store: lane(&outcomes, async move |settings| done(file.save(&settings))),
             outcomes,
         };
         (executor, receiver)
@@ -97,41 +92,41 @@ impl Executor {
 
     /// Hands an effect to its lane. A lane that does not take it answers at once that it is busy.
     pub fn execute(&self, id: EffectId, effect: Effect) {
-        let lane = match effect.lane() {
-            Step::Radio => &self.radio,
-            Step::Links => &self.links,
-            Step::Forwarding => &self.forwarding,
-            Step::Firewall => &self.firewall,
-            Step::Services => &self.services,
-            Step::Store | Step::Check => &self.store,
+        tracing::debug!(id = id.number(), lane = %id.lane(), "effect");
+        let taken = match effect {
+            Effect::StartAp(plan) => hand(&self.radio, id, RadioJob::Start(plan)),
+            Effect::StopAp => hand(&self.radio, id, RadioJob::Stop),
+            Effect::SetKeys(keys) => hand(&self.radio, id, RadioJob::SetKeys(keys)),
+            Effect::PollStations => hand(&self.radio, id, RadioJob::PollStations),
+            Effect::Links(plan) => hand(&self.links, id, plan),
+            Effect::Forwarding(plan) => hand(&self.forwarding, id, plan),
+            Effect::Firewall(plan) => hand(&self.firewall, id, plan),
+            Effect::Services(plan) => hand(&self.services, id, plan),
+            Effect::Save(settings) => hand(&self.store, id, settings),
         };
-        if let Err(TrySendError::Full(refused) | TrySendError::Closed(refused)) = lane.try_send((id, effect))
-        {
-            let step = refused.1.lane();
-            let error = DriverError::new(
-                DriverErrorKind::Busy,
-                "queue the next change",
-                step,
-                "the driver has not answered earlier ones",
-            );
+        if !taken {
+            let cause = "the driver has not answered earlier ones";
+            let error = DriverError::new(DriverErrorKind::Busy, "queue the next change", id.lane(), cause);
             let _ = self.outcomes.send((id, Err(vec![error])));
         }
     }
 }
 
-fn lane(
-    outcomes: mpsc::UnboundedSender<Outcome>,
-    mut carry_out: impl AsyncFnMut(Effect) -> Result<EffectDone, Vec<DriverError>> + 'static,
-) -> Sender<(EffectId, Effect)> {
-    let (sender, mut effects): (_, Receiver<(EffectId, Effect)>) = mpsc::channel(QUEUE);
+fn hand<T>(lane: &Lane<T>, id: EffectId, job: T) -> bool {
+    lane.try_send((id, job)).is_ok()
+}
+
+fn lane<T: 'static>(
+    outcomes: &mpsc::UnboundedSender<Outcome>,
+    mut carry_out: impl AsyncFnMut(T) -> Result<EffectDone, Vec<DriverError>> + 'static,
+) -> Lane<T> {
+    let (sender, mut jobs) = mpsc::channel::<(EffectId, T)>(QUEUE);
+    let outcomes = outcomes.clone();
     spawn_local(async move {
-        while let Some((id, effect)) = effects.recv().await {
-            tracing::debug!(?id, lane = %effect.lane(), "effect");
-            let outcome = carry_out(effect).await;
-            if let Err(errors) = &outcome {
-                for error in errors {
-                    tracing::warn!(?id, %error, "effect failed");
-                }
+        while let Some((id, job)) = jobs.recv().await {
+            let outcome = carry_out(job).await;
+            for error in outcome.as_ref().err().into_iter().flatten() {
+                tracing::warn!(id = id.number(), lane = %id.lane(), %error, "effect failed");
             }
             // The loop is gone only when the daemon ends; nobody waits for the answer then.
             let _ = outcomes.send((id, outcome));
@@ -142,8 +137,4 @@ fn lane(
 
 fn done<T>(result: Result<T, DriverError>) -> Result<EffectDone, Vec<DriverError>> {
     result.map(|_| EffectDone::Done).map_err(|error| vec![error])
-}
-
-fn misrouted(step: Step) -> DriverError {
-    DriverError::new(DriverErrorKind::Invalid, "carry out an effect", step, "it belongs to another lane")
 }

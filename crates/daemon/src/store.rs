@@ -75,7 +75,7 @@ impl SettingsFile {
             file.sync_all()?;
             fs::rename(&new, &self.path)?;
             // The rename itself is on disk only once the folder is.
-            File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+            File::open(self.path.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
         };
         write().map_err(|error| {
             // What was half written is of no use to anybody; the old file is untouched.
@@ -86,10 +86,8 @@ impl SettingsFile {
     }
 
     fn error(&self, op: &str, error: &std::io::Error) -> DriverError {
-        let kind = match error.kind() {
-            ErrorKind::PermissionDenied => DriverErrorKind::Denied,
-            _ => DriverErrorKind::Io,
-        };
+        let denied = error.kind() == ErrorKind::PermissionDenied;
+        let kind = if denied { DriverErrorKind::Denied } else { DriverErrorKind::Io };
         let made = DriverError::new(kind, op, self.path.display(), error);
         match error.raw_os_error() {
             Some(errno) => made.with_errno(errno),
