@@ -1,12 +1,12 @@
 //! Who has an address, merged with who is associated.
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 
 use hn_types::{
-    IfName, KeyRole, MacAddr, Now,
+    IfName, KeyRole, MacAddr, Now, Wall,
     observed::Lease,
     view::{DeviceView, Event},
 };
@@ -20,12 +20,40 @@ struct Held {
     station: Option<KeyRole>,
 }
 
+/// A list of leases and the order in which they end.
+#[derive(Debug, Default)]
+struct Leases {
+    held: BTreeMap<MacAddr, Held>,
+    /// One entry for each of `held`, so that room is found without looking at all of them.
+    ends: BTreeSet<(Wall, MacAddr)>,
+}
+
+impl Leases {
+    /// Adds a lease; the one that ends first makes room.
+    fn remember(&mut self, lease: Lease, station: Option<KeyRole>, limit: usize) {
+        self.remove(lease.mac);
+        while self.held.len() >= limit.max(1)
+            && let Some((_, first)) = self.ends.pop_first()
+        {
+            self.held.remove(&first);
+        }
+        self.ends.insert((lease.expires, lease.mac));
+        self.held.insert(lease.mac, Held { lease, station });
+    }
+
+    fn remove(&mut self, mac: MacAddr) {
+        if let Some(held) = self.held.remove(&mac) {
+            self.ends.remove(&(held.lease.expires, mac));
+        }
+    }
+}
+
 /// Leases, bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
-    leases: BTreeMap<MacAddr, Held>,
+    leases: Leases,
     /// Parts of a complete list that is still arriving.
-    arriving: Option<BTreeMap<MacAddr, Held>>,
+    arriving: Option<Leases>,
 }
 
 impl Devices {
@@ -37,16 +65,16 @@ impl Devices {
             expires: lease.expires.to_rfc3339(),
         }));
         if let Some(arriving) = &mut self.arriving {
-            remember(arriving, lease.clone(), None, limit);
+            arriving.remember(lease.clone(), None, limit);
         }
         let station = self.station(lease.mac, hosted);
-        remember(&mut self.leases, lease, station, limit);
+        self.leases.remember(lease, station, limit);
     }
 
     pub(crate) fn ended(&mut self, mac: MacAddr, address: core::net::Ipv4Addr, out: &mut VecDeque<Output>) {
         for leases in self.arriving.iter_mut().chain([&mut self.leases]) {
-            if leases.get(&mac).is_some_and(|held| held.lease.address == address) {
-                leases.remove(&mac);
+            if leases.held.get(&mac).is_some_and(|held| held.lease.address == address) {
+                leases.remove(mac);
             }
         }
         out.push_back(Output::Event(Event::LeaseEnded { mac, ipv4: address }));
@@ -54,10 +82,10 @@ impl Devices {
 
     /// A part of the complete list.
     pub(crate) fn list(&mut self, part: Vec<Lease>, first: bool, more: bool, hosted: &Hosted, limit: usize) {
-        let mut arriving = if first { BTreeMap::new() } else { self.arriving.take().unwrap_or_default() };
+        let mut arriving = if first { Leases::default() } else { self.arriving.take().unwrap_or_default() };
         for lease in part {
             let station = self.station(lease.mac, hosted);
-            remember(&mut arriving, lease, station, limit);
+            arriving.remember(lease, station, limit);
         }
         if more {
             self.arriving = Some(arriving);
@@ -69,19 +97,19 @@ impl Devices {
 
     /// A device associated.
     pub(crate) fn joined(&mut self, mac: MacAddr, key: KeyRole) {
-        if let Some(held) = self.leases.get_mut(&mac) {
+        if let Some(held) = self.leases.held.get_mut(&mac) {
             held.station = Some(key);
         }
     }
 
     /// The segment is gone, and so are its leases as far as anybody here is concerned.
     pub(crate) fn clear(&mut self) {
-        self.leases.clear();
+        self.leases = Leases::default();
         self.arriving = None;
     }
 
     fn station(&self, mac: MacAddr, hosted: &Hosted) -> Option<KeyRole> {
-        let known = self.leases.get(&mac).and_then(|held| held.station);
+        let known = self.leases.held.get(&mac).and_then(|held| held.station);
         hosted.peers().get(&mac).map(|peer| peer.key).or(known)
     }
 
@@ -94,7 +122,7 @@ impl Devices {
         now: Now,
     ) -> Vec<DeviceView> {
         let mut views: BTreeMap<MacAddr, DeviceView> = BTreeMap::new();
-        for (mac, held) in self.leases.iter().filter(|(_, held)| held.lease.expires > now.wall) {
+        for (mac, held) in self.leases.held.iter().filter(|(_, held)| held.lease.expires > now.wall) {
             let lease = &held.lease;
             views.insert(
                 *mac,
@@ -138,13 +166,32 @@ impl Devices {
     }
 }
 
-/// Adds a lease; the one that ends first makes room.
-fn remember(leases: &mut BTreeMap<MacAddr, Held>, lease: Lease, station: Option<KeyRole>, limit: usize) {
-    if leases.len() >= limit
-        && !leases.contains_key(&lease.mac)
-        && let Some(first) = leases.iter().min_by_key(|(_, held)| held.lease.expires).map(|(mac, _)| *mac)
-    {
-        leases.remove(&first);
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+
+    fn lease(n: u8, expires: u64) -> Lease {
+        Lease {
+            mac: MacAddr([2, 0, 0, 0, 0, n]),
+            address: Ipv4Addr::new(192, 168, 137, n),
+            hostname: alloc::string::String::new(),
+            expires: Wall::from_unix(expires),
+        }
     }
-    leases.insert(lease.mac, Held { lease, station });
+
+    #[test]
+    fn a_full_list_forgets_what_ends_first_and_a_renewal_counts_anew() {
+        let mut leases = Leases::default();
+        for (n, expires) in [(1, 100), (2, 200), (3, 300), (1, 400)] {
+            leases.remember(lease(n, expires), None, 3);
+        }
+        leases.remember(lease(4, 50), None, 3);
+        leases.remember(lease(5, 500), None, 3);
+        let kept: Vec<u8> = leases.held.keys().map(|mac| mac.0[5]).collect();
+        assert_eq!(kept, [1, 3, 5]);
+        leases.remove(MacAddr([2, 0, 0, 0, 0, 3]));
+        assert_eq!(leases.ends.len(), leases.held.len());
+    }
 }
