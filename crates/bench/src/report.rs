@@ -196,7 +196,7 @@ pub(crate) fn ratio(value: f64) -> String {
         value if value >= 10.0 => 1,
         _ => 2,
     };
-    while digits >= 2 && digits < 8 && value != 0.0 && value.abs() * 10_f64.powi(digits) < 10.0 {
+    while (2..8).contains(&digits) && value != 0.0 && value.abs() * 10_f64.powi(digits) < 10.0 {
         digits += 1;
     }
     number(value, usize::try_from(digits).unwrap_or(0))
