@@ -17,6 +17,7 @@ pub mod product;
 pub mod qr;
 pub mod radio;
 pub mod scenario;
+pub mod screen;
 pub mod state;
 pub mod station;
 pub mod tier;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::command::{self, Background, Finished};
@@ -291,5 +291,25 @@ pub fn processes() -> Result<Vec<String>> {
             found.push(format!("{} {}", entry.file_name().to_string_lossy(), name.trim()));
         }
     }
+    Ok(found)
+}
+
+/// The processes whose parent is `pid`.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn children(pid: u32) -> Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        if parent == Some(pid) {
+            found.extend(Pid::from_raw(child));
+        }
+    }
+    found.sort_unstable_by_key(|child| child.as_raw_nonzero());
     Ok(found)
 }

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::command::{self, SHORT};
 
@@ -12,20 +12,40 @@ const SCALE: usize = 4;
 /// Light pixels around the picture: a decoder wants a quiet zone of four modules.
 const MARGIN: usize = 8 * SCALE;
 
-/// Decodes the one QR code drawn in `screen` with the block characters `█ ▀ ▄` and blanks, in either
-/// polarity (light on dark terminals draw the light modules).
+/// Decodes the first QR code drawn in `screen` (plain text, as [`crate::screen::Screen`] gives it) with the block
+/// characters `█ ▀ ▄` and blanks, in either polarity. Text may stand beside it.
 ///
 /// # Errors
-/// If there is no such drawing, or `zbarimg` cannot read it in either polarity.
+/// If there is no such drawing, or `zbarimg` cannot read it.
 pub fn read(screen: &str) -> Result<String> {
-    let plain = without_escapes(screen);
-    let drawn: Vec<&str> = plain.lines().filter(|line| is_drawing(line)).collect();
-    ensure!(drawn.len() > 8, "no drawing of a QR code in:\n{plain}");
+    let drawn = drawing(screen).with_context(|| format!("no drawing of a QR code in:\n{screen}"))?;
     let first = decode(&drawn, Ink::Light);
     match first {
         Ok(text) => Ok(text),
         Err(_) => decode(&drawn, Ink::Dark).context("zbarimg reads it in neither polarity"),
     }
+}
+
+/// The rows of the drawing: below an unbroken edge of blocks, in its columns, as long as there are only blocks.
+fn drawing(screen: &str) -> Option<Vec<String>> {
+    let lines: Vec<Vec<char>> = screen.lines().map(|line| line.chars().collect()).collect();
+    let edge = |line: &[char]| {
+        let mut start = 0;
+        line.chunk_by(|a, b| a == b).find_map(|run| {
+            let begin = start;
+            start += run.len();
+            (run.first() == Some(&'█') && run.len() >= 21).then_some(begin..start)
+        })
+    };
+    let (top, columns) = lines.iter().enumerate().find_map(|(row, line)| Some((row, edge(line)?)))?;
+    let rows = lines.iter().skip(top).map_while(|line| {
+        let part = line.get(columns.clone())?;
+        part.iter().all(|character| matches!(character, '█' | '▀' | '▄' | ' ')).then(|| part.iter().collect())
+    });
+    let rows: Vec<String> = rows.collect();
+    // A code has as many rows as columns, and a line of text holds two rows.
+    let height = columns.len().div_ceil(2);
+    rows.get(..height).map(<[String]>::to_vec)
 }
 
 /// What a drawn block means.
@@ -35,7 +55,7 @@ enum Ink {
     Dark,
 }
 
-fn decode(drawn: &[&str], ink: Ink) -> Result<String> {
+fn decode(drawn: &[String], ink: Ink) -> Result<String> {
     let picture = picture(drawn, ink);
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("code.pgm");
@@ -46,7 +66,7 @@ fn decode(drawn: &[&str], ink: Ink) -> Result<String> {
 }
 
 /// A grey picture (PGM): two rows of modules for each line of text.
-fn picture(drawn: &[&str], ink: Ink) -> Vec<u8> {
+fn picture(drawn: &[String], ink: Ink) -> Vec<u8> {
     let columns = drawn.iter().map(|line| line.chars().count()).max().unwrap_or(0);
     let rows = drawn.len() * 2;
     let (width, height) = (columns * SCALE + 2 * MARGIN, rows * SCALE + 2 * MARGIN);
@@ -78,27 +98,28 @@ fn picture(drawn: &[&str], ink: Ink) -> Vec<u8> {
     file
 }
 
-fn is_drawing(line: &str) -> bool {
-    let blocks = line.chars().filter(|character| matches!(character, '█' | '▀' | '▄')).count();
-    blocks >= 4 && line.chars().all(|character| matches!(character, '█' | '▀' | '▄' | ' '))
-}
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
 
-/// Drops terminal escape sequences (colours, cursor movement).
-fn without_escapes(text: &str) -> String {
-    let mut plain = String::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character != '\u{1b}' {
-            plain.push(character);
-            continue;
+    #[test]
+    fn the_drawing_is_found_between_other_text() {
+        let edge = "█".repeat(21);
+        let inner = format!("█{}█", " ".repeat(19));
+        let mut screen = format!("title\n| {edge} | name\n");
+        for _ in 0..9 {
+            screen.push_str(&format!("| {inner} | text ▀\n"));
         }
-        if characters.next() == Some('[') {
-            for end in characters.by_ref() {
-                if ('@'..='~').contains(&end) {
-                    break;
-                }
-            }
-        }
+        screen.push_str(&format!("| {edge} | more\n| {edge} |\n"));
+        let drawn = drawing(&screen).unwrap();
+        assert_eq!(drawn.len(), 11);
+        assert_eq!(drawn[0], edge);
+        assert_eq!(drawn[1], inner);
     }
-    plain
+
+    #[test]
+    fn text_without_a_drawing_has_none() {
+        assert_eq!(drawing("█ ▀ ▄\nno code here\n"), None);
+    }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use hn_testlab::lease::{self, Client};
 use hn_testlab::ns;
+use hn_testlab::product::children;
 use hn_testlab::wired::{LEASE, PORT, PRIVATE, PUBLIC, SETTLE, Wired};
 use hn_testlab::{Tier, internet, require, wait};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 /// The scene, or `None` where this tier cannot run.
 fn scene() -> Option<Wired> {
@@ -108,12 +109,12 @@ fn a_worker_that_dies_is_started_again_and_takes_up_its_leases() {
     scene.share(&PRIVATE).unwrap();
     let a = scene.online(0, Client::Udhcpc).unwrap();
     let daemon = scene.product.pid().unwrap();
-    let old = children(daemon);
+    let old = children(daemon).unwrap();
     assert!(!old.is_empty(), "hostednetd has no worker");
     for worker in &old {
-        kill_process(Pid::from_raw(*worker).unwrap(), Signal::KILL).unwrap();
+        kill_process(*worker, Signal::KILL).unwrap();
     }
-    wait::holds("a new worker", SETTLE, || Ok(children(daemon).iter().any(|child| !old.contains(child))))
+    wait::holds("a new worker", SETTLE, || Ok(children(daemon)?.iter().any(|child| !old.contains(child))))
         .unwrap();
     let b = scene.online(1, Client::Udhcpc).unwrap();
     assert_ne!(a.address, b.address);
@@ -126,10 +127,10 @@ fn a_worker_that_dies_is_started_again_and_takes_up_its_leases() {
 fn the_worker_has_neither_root_nor_capabilities() {
     let Some(scene) = scene() else { return };
     scene.share(&[PRIVATE[0]]).unwrap();
-    let workers = children(scene.product.pid().unwrap());
+    let workers = children(scene.product.pid().unwrap()).unwrap();
     assert!(!workers.is_empty(), "hostednetd has no worker");
     for worker in workers {
-        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", worker.as_raw_nonzero())).unwrap();
         let field = |name: &str| {
             let line =
                 status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{status}"));
@@ -250,7 +251,7 @@ fn hostile_packets_change_nothing_and_are_survived() {
     let before = scene.product.field("/devices").unwrap();
     let server = lease.router.unwrap();
     let pid = scene.product.pid().unwrap();
-    let workers = children(pid);
+    let workers = children(pid).unwrap();
     scene.clients[0]
         .enter(|| {
             let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -270,7 +271,7 @@ fn hostile_packets_change_nothing_and_are_survived() {
         .unwrap();
     scene.online(1, Client::Udhcpc).unwrap();
     assert!(scene.product.runs().unwrap());
-    assert_eq!(children(pid), workers, "the worker died of it:\n{}", scene.product.log());
+    assert_eq!(children(pid).unwrap(), workers, "the worker died of it:\n{}", scene.product.log());
     let after = scene.product.field("/devices").unwrap();
     let devices = after.as_array().unwrap();
     assert!(devices.iter().any(|device| device["mac"] == before[0]["mac"]), "{after}");
@@ -457,21 +458,4 @@ fn a_public_cable_that_is_pulled_and_plugged_in_again_goes_on() {
         Ok(scene.clients[0].attempt("ping -n -c 1 -W 2 203.0.113.1")?.status.success())
     })
     .unwrap();
-}
-
-/// The processes whose parent is `pid`.
-fn children(pid: u32) -> Vec<i32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
-        if parent == Some(pid) {
-            found.push(child);
-        }
-    }
-    found.sort_unstable();
-    found
 }

@@ -3,10 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use super::{JOIN, SETTLE, Scenario, Stage, UPLINK, network};
+use super::{JOIN, SETTLE, Scenario, Scene, Stage, UPLINK, network};
 use crate::command::Background;
 use crate::lease::Client;
 use crate::radio::Hardware;
+use crate::screen::Screen;
 use crate::station::{Network, Station};
 use crate::{qr, wait};
 
@@ -103,26 +104,62 @@ fn a_wrong_key_is_refused(stage: &mut Stage) -> Result<()> {
     interrupt(&mut up)
 }
 
-/// Nothing is typed: a picture of the terminal is decoded by zbarimg, and what it says joins a station, which
+/// Rows and columns of the terminal in this test.
+const TERMINAL: (usize, usize) = (50, 140);
+
+/// Nothing is typed: a picture of the live screen is decoded by zbarimg, and what it says joins a station, which
 /// then appears on the screen.
 fn the_code_joins_a_station(stage: &mut Stage) -> Result<()> {
     let scene = stage.scene()?;
     let ssid = r#"Bob's "Café"; 5\5:☕"#;
-    let mut up = scene.product.stay(["up", "--public", UPLINK, "--ssid", ssid])?;
-    up.await_log("Network", JOIN)?;
-    let text = qr::read(&up.log())?;
+    let mut up = on_a_terminal(&scene, ssid)?;
+    let look = |up: &Background| Screen::of(&up.log(), TERMINAL.0, TERMINAL.1).text();
+    let text = wait::until("the code on the screen", JOIN, || {
+        ensure!(up.ended()?.is_none(), "`up` ended:\n{}", up.log_end());
+        qr::read(&look(&up)).map(Some)
+    })?;
+    stage.say("zbarimg has read the code");
     let read = Network::from_wifi_uri(&text).with_context(|| format!("zbarimg read {text:?}"))?;
     ensure!(read.ssid == ssid.as_bytes(), "the code names {:?}", String::from_utf8_lossy(&read.ssid));
     let mut station = stage.station()?;
     station.join(&read, JOIN)?;
     let mac = station.mac()?;
-    let started = std::time::Instant::now();
-    up.await_log(&format!("{mac} joined"), SETTLE)?;
-    // On hardware well within a second; software emulation on a busy machine gets a few.
-    ensure!(started.elapsed().as_secs_f64() < 5.0, "shown only after {:?}", started.elapsed());
-    scene.online(&mut station, Client::Udhcpc)?;
-    up.await_log(&format!("{mac} has address"), SETTLE).or_else(|_| up.await_log("has address", SETTLE))?;
-    interrupt(&mut up)
+    let joined = std::time::Instant::now();
+    wait::holds("the device on the screen", SETTLE, || Ok(look(&up).contains(&mac)))
+        .with_context(|| format!("the screen:\n{}", look(&up)))?;
+    // Well within a second on hardware; software emulation on a busy machine gets a few.
+    ensure!(joined.elapsed().as_secs_f64() < 5.0, "shown only after {:?}", joined.elapsed());
+    stage.say(&format!("shown {:.1} s after the handshake", joined.elapsed().as_secs_f64()));
+    let lease = scene.online(&mut station, Client::Udhcpc)?;
+    wait::holds("the address on the screen", SETTLE, || Ok(look(&up).contains(&lease.address.to_string())))
+        .with_context(|| format!("the screen:\n{}", look(&up)))?;
+    // Ctrl-C goes to the terminal's foreground program, a child of the one that keeps the terminal.
+    interrupt_terminal(&mut up)
+}
+
+/// `hostednet up` on a terminal of its own (util-linux's `script` keeps it).
+fn on_a_terminal(scene: &Scene, ssid: &str) -> Result<Background> {
+    let up = scene.product.hostednet(["up", "--public", UPLINK, "--ssid", ssid]);
+    let (rows, columns) = TERMINAL;
+    // The words travel in the environment, so that no shell looks into them.
+    let line = format!(
+        "stty rows {rows} cols {columns}; exec \"$LAB_PROGRAM\" up --public {UPLINK} --ssid \"$LAB_SSID\""
+    );
+    let mut command = std::process::Command::new("script");
+    command.args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]);
+    command.envs(up.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("LAB_PROGRAM", up.get_program()).env("LAB_SSID", ssid).env("TERM", "xterm-256color");
+    Background::spawn(&mut command)
+}
+
+/// Ctrl-C on that terminal: the signal goes to the program in it, whose end is then the keeper's.
+fn interrupt_terminal(up: &mut Background) -> Result<()> {
+    for child in crate::product::children(up.pid())? {
+        rustix::process::kill_process(child, rustix::process::Signal::INT)?;
+    }
+    let status = up.await_end(crate::product::GOODBYE)?;
+    ensure!(status.success(), "`hostednet up` ended with {status}:\n{}", up.log_end());
+    Ok(())
 }
 
 /// The radio can use one channel at a time and its station is on 11: so is the access point, and the station
