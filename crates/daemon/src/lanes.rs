@@ -2,7 +2,7 @@
 //!
 //! | task | owns | waits on | its end |
 //! |---|---|---|---|
-//! | one per lane | the lane's driver | its queue of at most [`QUEUE`] effects | the queue closed: the daemon ends |
+//! | one per lane | the lane's driver | its queue of a few effects | the queue closed: the daemon ends |
 //!
 //! A driver that hangs holds up its own lane only; the core's deadline notices, and a late answer is
 //! recognised by its id. A lane task is never cancelled while a driver works, so nothing is left half done.
