@@ -3,7 +3,7 @@
 //! A picture holds what a person would look at: links, addresses, every routing table and rule, queueing
 //! disciplines, the firewall, wireless interfaces, every setting under `/proc/sys/net`, the processes and the
 //! content of `/etc`. Values that change by themselves are left out one by one, each with its reason
-//! ([`VOLATILE_SYSCTLS`], [`steady`]).
+//! ([`VOLATILE_SYSCTLS`], `steady`).
 
 use std::collections::BTreeMap;
 use std::fmt;
