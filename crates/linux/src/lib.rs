@@ -2,7 +2,7 @@
 //!
 //! Each lane makes a complete plan so and reports what it did; none of them decides anything, and none knows
 //! another. Two things are shared by all: every change to the system is written down with its inverse before
-//! it is made ([`undo`]), and the sockets and processes that the unprivileged worker needs are made here, so
+//! it is made ([`mod@undo`]), and the sockets and processes that the unprivileged worker needs are made here, so
 //! that what parses a stranger's bytes never holds a privilege.
 //!
 //! Everything of a platform runs on one current-thread runtime and acts in the network namespace of the
