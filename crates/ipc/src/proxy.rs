@@ -72,7 +72,7 @@ pub trait Sharing {
 pub trait Service {
     /// Everything: [`hn_types::view::Snapshot`].
     fn status(&self) -> zbus::Result<Fields>;
-    /// From here on this connection gets [`Service::event`] signals; the answer is the number of the last
+    /// From here on this connection gets `Event` signals; the answer is the number of the last
     /// event before and the snapshot at that moment, so that nothing falls between.
     fn subscribe(&self) -> zbus::Result<(u64, Fields)>;
     /// The parts of the service: [`crate::args::PartView`].

@@ -195,9 +195,12 @@ mod tests {
 
         fn apply(&mut self, interfaces: &[&str]) -> Result<Changed, DriverError> {
             let ipv4 = interfaces.iter().map(|name| name.parse().expect("valid")).collect();
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            runtime.block_on(self.lane.apply(&ForwardingPlan { ipv4 }))
+            runtime().block_on(self.lane.apply(&ForwardingPlan { ipv4 }))
         }
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
     }
 
     #[test]
