@@ -3,10 +3,11 @@
 //! It owns the table `inet hostednet` and nothing else: no other table is read beyond its name, none is
 //! changed. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
 //!
-//! The kernel carries a netlink request out inside of `send`, so these conversations are blocking. A reading takes
-//! microseconds; a replacement takes some milliseconds, nearly all of them the kernel's wait until no processor
-//! runs the old rules any more. There is a time limit for the case that the kernel is stuck. Each conversation has
-//! a socket of its own: what an interrupted one left unread cannot reach the next.
+//! The kernel carries a netlink request out inside of `send`, so these conversations are blocking. They take
+//! microseconds. What takes ten milliseconds and more is closing any nfnetlink socket soon after a replacement:
+//! the kernel first waits until no processor runs the old rules any more. So the socket of a replacement also
+//! reads it back, and rests until the next one. There is a time limit for the case that the kernel is stuck.
+//! Otherwise each conversation has a socket of its own: what an interrupted one left unread cannot reach the next.
 
 use std::{
     io,
@@ -58,12 +59,14 @@ pub struct LinuxFirewall {
     journal: Rc<UndoJournal>,
     /// Our note in the journal that the table exists.
     entry: Option<EntryId>,
+    /// The socket of the last replacement. It is never used again, only closed when that costs nothing any more.
+    resting: Option<Socket>,
 }
 
 impl LinuxFirewall {
     /// A lane that writes down in `journal` that it is about to make the table.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
-        Self { journal, entry: None }
+        Self { journal, entry: None, resting: None }
     }
 
     /// Makes the table be `wanted`: in one transaction, with the old one in force until it succeeds.
@@ -74,7 +77,7 @@ impl LinuxFirewall {
     /// was installed and read back as something else.
     pub async fn install(&mut self, wanted: &Ruleset) -> Result<Changed, DriverError> {
         let remove = wanted.chains.is_empty();
-        match read(wanted).await {
+        match read(wanted, None).await {
             Ok(Ok(())) => {
                 self.remember(remove)?;
                 return Ok(Changed::No);
@@ -89,13 +92,18 @@ impl LinuxFirewall {
         if fresh {
             self.entry = Some(self.journal.record(Undo::FirewallTable)?);
         }
-        if let Err(error) = transact(wanted, if remove { REMOVE } else { INSTALL }).await {
-            if fresh {
-                self.forget();
+        let mut kernel = match transact(wanted, if remove { REMOVE } else { INSTALL }).await {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                if fresh {
+                    self.forget();
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
-        read(wanted).await?.map_err(|difference| {
+        };
+        let compared = read(wanted, Some(&mut kernel)).await;
+        self.resting = Some(kernel.socket);
+        compared?.map_err(|difference| {
             DriverError::new(
                 DriverErrorKind::Io,
                 "read the firewall table back",
@@ -150,13 +158,20 @@ fn index(name: &IfName) -> Option<u32> {
     nix::net::if_::if_nametoindex(name.as_str()).ok()
 }
 
-/// Reads the table and compares. A difference seen while somebody changed rules is looked at again.
-async fn read(wanted: &Ruleset) -> Result<Result<(), hn_nft::Difference>, DriverError> {
+/// Reads the table, in a conversation of its own unless one goes on, and compares. A difference seen while somebody
+/// changed rules is looked at again.
+async fn read(
+    wanted: &Ruleset,
+    mut kernel: Option<&mut Conversation>,
+) -> Result<Result<(), hn_nft::Difference>, DriverError> {
     let mut pause = PAUSE;
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let reading = Conversation::open().and_then(|mut kernel| kernel.stable_table());
+        let reading = match &mut kernel {
+            Some(kernel) => kernel.stable_table(),
+            None => Conversation::open().and_then(|mut kernel| kernel.stable_table()),
+        };
         let last = attempt >= ATTEMPTS;
         match reading {
             Ok((installed, stable)) => {
@@ -175,8 +190,8 @@ async fn read(wanted: &Ruleset) -> Result<Result<(), hn_nft::Difference>, Driver
     }
 }
 
-/// Sends the transaction, again if somebody else's was in the way.
-async fn transact(wanted: &Ruleset, op: &str) -> Result<(), DriverError> {
+/// Sends the transaction, again if somebody else's was in the way. The conversation in which it succeeded goes on.
+async fn transact(wanted: &Ruleset, op: &str) -> Result<Conversation, DriverError> {
     let mut pause = PAUSE;
     let batch = Batch::replace(wanted, 1);
     let mut attempt = 0;
@@ -184,9 +199,9 @@ async fn transact(wanted: &Ruleset, op: &str) -> Result<(), DriverError> {
         attempt += 1;
         match Conversation::open()
             .map_err(|trouble| (trouble, Object::Transaction))
-            .and_then(|mut kernel| kernel.transact(&batch))
+            .and_then(|mut kernel| kernel.transact(&batch).map(|()| kernel))
         {
-            Ok(()) => return Ok(()),
+            Ok(kernel) => return Ok(kernel),
             Err((trouble, object)) if !trouble.passes() || attempt >= ATTEMPTS => {
                 return Err(trouble.into_error(op, &object));
             }
@@ -389,6 +404,7 @@ impl Conversation {
     /// Sends a transaction. The first part that was refused is the cause; what follows it is a consequence.
     fn transact(&mut self, batch: &Batch) -> Result<(), (Trouble, Object)> {
         let whole = |trouble: Trouble| (trouble, Object::Transaction);
+        self.sequence = batch.next_sequence();
         self.socket.send(batch.bytes(), 0).map_err(|error| whole(error.into()))?;
         let mut refused: Option<(Trouble, Object)> = None;
         let mut acknowledged = false;
