@@ -2,7 +2,7 @@
 //!
 //! This crate owns the one table `inet hostednet`: what its rules are ([`Ruleset::of`]), how they are said to
 //! the kernel in one transaction ([`Batch`]), how a dump is read ([`Installed`]) and whether the two agree
-//! ([`mod@compare`]). It never opens a socket, never looks at an interface and never judges a packet that
+//! ([`compare`](fn@compare)). It never opens a socket, never looks at an interface and never judges a packet that
 //! is neither from nor to a private segment.
 //!
 //! # Why the bytes are written here
