@@ -162,6 +162,7 @@ fn run(args: &Args, lab: &Lab) -> Result<Run> {
         }
     }
     machine::pin(lab.cores.server)?;
+    machine::take_precedence();
     let ticks = Ticks::read()?;
     for round in 0..args.rounds {
         run.spins.push(machine::spin());
