@@ -31,6 +31,7 @@ mod service;
 mod sys;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -87,8 +88,17 @@ const BENCHES: [Bench; 4] = [
     Bench { which: Comparison::Nat, frame: &nat::FRAME, measure: nat::measure },
 ];
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match compare(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "network namespaces need root");
     sys::on_signal(|| {
         say("told to end: removing the namespaces");
@@ -109,8 +119,8 @@ fn main() -> Result<()> {
     if lab.cores.server == lab.cores.generator {
         say("there is only one core: servers and generators share it, and ratios mean little");
     }
-    let run = run(&args, &lab)?;
-    let text = run.render(&args)?;
+    let run = run(args, &lab)?;
+    let text = run.render(args)?;
     say(&format!("\n{text}"));
     if let Some(path) = &args.write {
         document::write(path, &text)?;
