@@ -34,11 +34,36 @@ pub(crate) fn pin(core: usize) -> Result<()> {
     sched_setaffinity(None, &set).context("sched_setaffinity")
 }
 
-/// Lets this process, and what it starts from then on, go before most of what else runs on the machine. All
-/// subjects and generators are equal in it.
-pub(crate) fn take_precedence() {
-    // Where that is not allowed, the figures are noisier and the noise is shown.
-    let _ = rustix::process::setpriority_process(None, -10);
+/// While it lives, this process and what it starts go before most of what else runs on the machine. All subjects
+/// and generators are equal in it.
+#[derive(Debug)]
+pub(crate) struct Precedence {
+    /// What the session's scheduling group had before, where there are such groups.
+    group: Option<String>,
+}
+
+impl Precedence {
+    /// A nice value that leaves the rest of the machine a tenth of a busy core.
+    const NICE: i32 = -10;
+    const GROUP: &str = "/proc/self/autogroup";
+
+    /// Takes it as far as that is allowed; where it is not, the figures are noisier, and the noise is shown.
+    pub(crate) fn take() -> Self {
+        let _ = rustix::process::setpriority_process(None, Self::NICE);
+        // With autogroups (sched(7)) a nice value only counts inside the session.
+        let before = fs::read_to_string(Self::GROUP).ok();
+        let group = before.and_then(|text| Some(text.trim().rsplit_once(' ')?.1.to_owned()));
+        let changed = group.is_some() && fs::write(Self::GROUP, Self::NICE.to_string()).is_ok();
+        Self { group: group.filter(|_| changed) }
+    }
+}
+
+impl Drop for Precedence {
+    fn drop(&mut self) {
+        if let Some(nice) = &self.group {
+            let _ = fs::write(Self::GROUP, nice);
+        }
+    }
 }
 
 /// The process and its descendants.

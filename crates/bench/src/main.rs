@@ -38,7 +38,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 
 use bed::Lab;
-use machine::{Cores, Description, Ticks};
+use machine::{Cores, Description, Precedence, Ticks};
 use report::{Frame, Sheet, Spread, Table, number, say};
 
 /// Compares this project with its peers, side by side in one run. Needs root.
@@ -172,7 +172,7 @@ fn run(args: &Args, lab: &Lab) -> Result<Run> {
         }
     }
     machine::pin(lab.cores.server)?;
-    machine::take_precedence();
+    let _precedence = Precedence::take();
     let ticks = Ticks::read()?;
     for round in 0..args.rounds {
         run.spins.push(machine::spin());
