@@ -81,15 +81,6 @@ impl Internet {
     pub fn questions(&self) -> String {
         self.resolver.log()
     }
-
-    /// Stops the name server, as a provider's may.
-    ///
-    /// # Errors
-    /// If it does not end.
-    pub fn silence_resolver(&mut self) -> Result<()> {
-        self.resolver.end(rustix::process::Signal::TERM, SHORT)?;
-        Ok(())
-    }
 }
 
 /// dnsmasq as the provider's name server: a few names, everything else does not exist.

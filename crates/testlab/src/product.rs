@@ -263,12 +263,6 @@ impl Product {
     pub fn stay<I: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = I>) -> Result<Background> {
         Background::spawn(&mut self.hostednet(words))
     }
-
-    /// Folders that must be as before after an end.
-    #[must_use]
-    pub fn watched(&self) -> [&Path; 1] {
-        [&self.runtime]
-    }
 }
 
 /// The last lines of a log.

@@ -270,19 +270,6 @@ impl Station {
         self.place.files().join("wpa")
     }
 
-    /// Waits until the access point has sent the device away (or is gone).
-    ///
-    /// # Errors
-    /// If that has not happened after `limit`.
-    pub fn await_disconnected(&self, limit: Duration) -> Result<()> {
-        let log = self.log_file();
-        wait::holds("the station to be disconnected", limit, || {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let last = |word: &str| text.rfind(word);
-            Ok(last("CTRL-EVENT-DISCONNECTED") > last(CONNECTED))
-        })
-    }
-
     /// Leaves the network, properly: the access point hears of it.
     ///
     /// # Errors

@@ -27,8 +27,6 @@ use image::Image;
 pub const OUT: &str = "/mnt/out";
 /// Inside the VM: the kernel modules that were loaded, to load `mac80211_hwsim` again with other radios.
 pub const MODULES: &str = "/mnt/modules";
-/// Inside the VM: the command, its output and its exit status.
-const JOB: &str = "/mnt/job";
 
 /// Whether this process runs inside the lab's VM.
 #[must_use]
@@ -221,12 +219,6 @@ fn forward(reader: &mut File, sink: &mut dyn FnMut(&[u8])) -> Result<()> {
         sink(&bytes);
     }
     Ok(())
-}
-
-/// Whether the folder for results is there.
-#[must_use]
-pub fn has_out() -> bool {
-    inside() && Path::new(OUT).join(".").is_dir() && Path::new(JOB).is_dir()
 }
 
 #[cfg(test)]
