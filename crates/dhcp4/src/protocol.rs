@@ -320,14 +320,14 @@ impl Server {
         }
     }
 
-    /// Whether `client` has a lease of another address than `slot`. It may ask for that one only.
+    /// Whether `client` has a lease of another address than `slot`. It may ask for that one only, unless it
+    /// has a lease of both (a crash can leave two records). What it gave back doesn't count.
     fn is_leased_elsewhere(&self, slot: u32, client: &Identity) -> bool {
-        self.table.find(client).is_some_and(|other| {
-            other != slot
-                && self.table.state(other) == State::Bound
-                && self.fits(other, client)
-                && !self.table.holds(slot, client)
-        })
+        let leased = self.table.holds(slot, client) && self.table.state(slot) == State::Bound;
+        !leased
+            && self.table.find(client).is_some_and(|other| {
+                other != slot && self.table.state(other) == State::Bound && self.fits(other, client)
+            })
     }
 
     /// Leases `slot` to `client`: the record goes out at once, the acknowledgement when it is on disk.

@@ -295,3 +295,40 @@ proptest! {
         prop_assert!(served);
     }
 }
+
+/// Found by the test above: a client with a lease that asked for an address it had given back got both, and
+/// lost the one it used to the next comer.
+#[test]
+fn a_client_with_a_lease_does_not_get_the_address_it_gave_back() {
+    use Op::{Arp, Crash, Discover, Pass, Rapid, Release, Renew, Select, SelectAny, Stored};
+    let ops = [
+        Renew(4, 10),
+        Arp(0, 11),
+        Release(4, 10),
+        Discover(0),
+        Rapid(0),
+        Pass(300),
+        SelectAny(4, 10),
+        Stored(2),
+        Crash(0),
+        Rapid(2),
+        Pass(300),
+        Stored(0),
+        Discover(2),
+        Discover(0),
+        Pass(300),
+        Select(0),
+        Select(0),
+        Renew(4, 11),
+        Stored(0),
+        Arp(0, 10),
+        SelectAny(4, 10),
+        Discover(0),
+        Discover(0),
+        Discover(5),
+    ];
+    let mut model = Model::new(raw(true, false));
+    for op in &ops {
+        model.apply(op);
+    }
+}
