@@ -1,5 +1,6 @@
 //! Every function with every bad argument: the documented code, whatever else is right (tier T1).
 #![expect(unsafe_code, reason = "calls of C functions")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "each is one call of a row")]
 #![expect(clippy::undocumented_unsafe_blocks, reason = "every pointer here is NULL or a local of the test")]
 
 mod world;
@@ -151,7 +152,7 @@ fn every_bad_argument_of_every_function_has_its_code() {
         let mut something = 0_u8;
         let good = Call { handle, reserved: null_mut(), missing: 0, reason: &raw mut reason };
         for (name, reserved, has_reason, arguments, function) in TABLE {
-            let mut check = |what: &str, call: Call, expected: DWORD| {
+            let check = |what: &str, call: Call, expected: DWORD| {
                 let told = call.reason;
                 if !told.is_null() {
                     unsafe { told.write(-1) };

@@ -602,7 +602,7 @@ fn securable_objects_say_what_the_caller_may() {
 #[test]
 fn without_elevation_the_forced_calls_are_refused_and_the_others_work() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIPPED: only root can become somebody else");
+        world::skip("only root can become somebody else");
         return;
     }
     run("without_elevation_the_forced_calls_are_refused_and_the_others_work", |_| {

@@ -120,3 +120,16 @@ pub(crate) fn wait(what: &str, mut holds: impl FnMut() -> bool) {
         sleep(Duration::from_millis(5));
     }
 }
+
+/// Says that a test cannot run here, and counts it as `hn-testlab` does; fails where the tier is promised.
+#[expect(clippy::print_stderr, reason = "a skipped test must be loud")]
+pub(crate) fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(env::var_os("LAB_STRICT").is_none_or(|value| value != "1"), "{test} cannot run: {reason}");
+    eprintln!("SKIPPED {test}: {reason}");
+    if let Some(path) = env::var_os("LAB_SKIPS") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{test}\t{reason}").unwrap();
+    }
+}
