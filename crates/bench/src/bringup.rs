@@ -34,7 +34,8 @@ pub(crate) const FRAME: Frame = Frame {
            a datagram every 5 ms to a host that can only answer translated packets. *ours*: `hostednet share` with \
            `hostednetd` running; *from nothing*: `hostednetd` and then `hostednet share`. *script*: the leanest we \
            know, one batch of `ip`, one transaction of `nft`, one server; without *no check*, dnsmasq pings for \
-           three seconds.",
+           three seconds. Ours asks for its first addresses by ARP for 200 ms; a client that comes later than that does \
+           not wait.",
     subjects: &[
         Subject { name: OURS, needs: None },
         Subject { name: OURS_UNCHECKED, needs: None },
@@ -44,7 +45,7 @@ pub(crate) const FRAME: Frame = Frame {
         Subject { name: SCRIPT_KEA, needs: Some("kea-dhcp4") },
     ],
     metrics: &[&OFFER, &LEASE, &REPLY, &RETURNED],
-    pairs: &[(OURS, SCRIPT), (OURS, SCRIPT_UNCHECKED), (OURS, SCRIPT_KEA), (OURS_COLD, SCRIPT_UNCHECKED)],
+    pairs: &[(OURS, SCRIPT), (OURS_UNCHECKED, SCRIPT_UNCHECKED), (OURS_UNCHECKED, SCRIPT_KEA)],
 };
 
 /// Measures one subject once.

@@ -31,13 +31,14 @@ mod service;
 mod sys;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 
 use bed::Lab;
-use machine::{Cores, Description, Ticks};
+use machine::{Cores, Description, Precedence, Ticks};
 use report::{Frame, Sheet, Spread, Table, number, say};
 
 /// Compares this project with its peers, side by side in one run. Needs root.
@@ -87,8 +88,17 @@ const BENCHES: [Bench; 4] = [
     Bench { which: Comparison::Nat, frame: &nat::FRAME, measure: nat::measure },
 ];
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match compare(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "network namespaces need root");
     sys::on_signal(|| {
         say("told to end: removing the namespaces");
@@ -109,8 +119,8 @@ fn main() -> Result<()> {
     if lab.cores.server == lab.cores.generator {
         say("there is only one core: servers and generators share it, and ratios mean little");
     }
-    let run = run(&args, &lab)?;
-    let text = run.render(&args)?;
+    let run = run(args, &lab)?;
+    let text = run.render(args)?;
     say(&format!("\n{text}"));
     if let Some(path) = &args.write {
         document::write(path, &text)?;
@@ -131,6 +141,8 @@ struct Run {
     failures: Vec<String>,
     /// Milliseconds of the fixed work, before and after each round.
     spins: Vec<f64>,
+    /// Microseconds of a small durable append, likewise.
+    appends: Vec<f64>,
     stolen: f64,
     minutes: f64,
 }
@@ -149,6 +161,7 @@ fn run(args: &Args, lab: &Lab) -> Result<Run> {
         skipped: Vec::new(),
         failures: Vec::new(),
         spins: Vec::new(),
+        appends: Vec::new(),
         stolen: 0.0,
         minutes: 0.0,
     };
@@ -162,9 +175,10 @@ fn run(args: &Args, lab: &Lab) -> Result<Run> {
         }
     }
     machine::pin(lab.cores.server)?;
+    let _precedence = Precedence::take();
     let ticks = Ticks::read()?;
     for round in 0..args.rounds {
-        run.spins.push(machine::spin());
+        run.listen(lab)?;
         for (bench, table) in benches.iter().zip(&mut run.tables) {
             let subjects = bench.frame.subjects;
             for place in 0..subjects.len() {
@@ -187,7 +201,7 @@ fn run(args: &Args, lab: &Lab) -> Result<Run> {
                 }
             }
         }
-        run.spins.push(machine::spin());
+        run.listen(lab)?;
     }
     run.stolen = Ticks::read()?.stolen_since(ticks);
     run.minutes = began.elapsed().as_secs_f64() / 60.0;
@@ -195,8 +209,16 @@ fn run(args: &Args, lab: &Lab) -> Result<Run> {
 }
 
 impl Run {
+    /// Looks how quiet the machine is.
+    fn listen(&mut self, lab: &Lab) -> Result<()> {
+        self.spins.push(machine::spin());
+        self.appends.extend(machine::append_times(&lab.work)?);
+        Ok(())
+    }
+
     fn render(&self, args: &Args) -> Result<String> {
         let spin = Spread::of(self.spins.iter().copied()).context("no round was run")?;
+        let append = Spread::of(self.appends.iter().copied()).context("no round was run")?;
         let mut text = String::from("### Conditions\n\n");
         text.push_str(&self.description.to_string());
         text.push_str(&format!("* peers: {}\n", self.versions.join(", ")));
@@ -212,12 +234,16 @@ impl Run {
             env!("CARGO_PKG_VERSION")
         ));
         text.push_str(&format!(
-            "* noise: the same work before and after each round took {} ms ({}–{}), so the machine was up to {} % \
-             slower than at its best; {} % of the time was stolen by the hypervisor\n",
+            "* noise: before and after each round the same work took {} ms ({}–{}), so the machine was up to {} % \
+             slower than at its best; a small durable append took {} µs ({}–{}); {} % of the time was stolen by the \
+             hypervisor\n",
             number(spin.median, 1),
             number(spin.least, 1),
             number(spin.greatest, 1),
             number(100.0 * (spin.greatest / spin.least - 1.0), 0),
+            number(append.median, 0),
+            number(append.least, 0),
+            number(append.greatest, 0),
             number(self.stolen, 2)
         ));
         for line in self.skipped.iter().chain(&self.failures) {

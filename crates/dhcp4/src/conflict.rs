@@ -9,7 +9,6 @@ use hn_types::{MacAddr, Monotonic};
 use crate::{
     event::Event,
     frame::{self, Packet},
-    hash::mix,
     lease::{Seconds, State},
     probe::Probe,
     server::Server,
@@ -149,7 +148,9 @@ impl Server {
     pub(crate) fn refill(&mut self) {
         while self.wants_refill() && self.has_room() {
             self.draws += 1;
-            let Some(slot) = self.table.free_near(mix(self.key.1 ^ mix(self.draws))) else { return };
+            let Some(slot) = self.table.free_near(self.key.hash(3, &self.draws.to_le_bytes())) else {
+                return;
+            };
             self.table.set_state(slot, State::Probing, Seconds(0));
             self.start_probe(slot, None);
         }

@@ -1,41 +1,28 @@
-//! Keyed hashing (SipHash-1-3) and CRC-32C, both small, both deterministic.
+//! Keyed hashing and CRC-32C, both small, both deterministic.
 //!
 //! Client identities come from strangers, so the table that finds them is keyed with the seed.
 
-/// A SipHash key.
+use hn_types::siphash::SipKey;
+
+/// A key drawn from the server's seed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HashKey(pub(crate) u64, pub(crate) u64);
+pub(crate) struct HashKey(SipKey);
 
 impl HashKey {
     /// A key drawn from one seed by SplitMix64.
-    pub(crate) const fn from_seed(seed: u64) -> Self {
-        Self(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)), mix(seed.wrapping_add(0x3c6e_f372_fe94_f82a)))
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        let word = |step| mix(seed.wrapping_add(step));
+        Self(SipKey::new(word(0x9e37_79b9_7f4a_7c15), word(0x3c6e_f372_fe94_f82a)))
     }
 
-    /// SipHash-1-3 of `tag` followed by `bytes`.
+    /// A key that everybody knows, for digests that must be the same in every run.
+    pub(crate) const fn public(k0: u64, k1: u64) -> Self {
+        Self(SipKey::new(k0, k1))
+    }
+
+    /// The hash of `tag` and `bytes`.
     pub(crate) fn hash(self, tag: u8, bytes: &[u8]) -> u64 {
-        let mut state = [
-            self.0 ^ 0x736f_6d65_7073_6575,
-            self.1 ^ 0x646f_7261_6e64_6f6d,
-            self.0 ^ 0x6c79_6765_6e65_7261,
-            self.1 ^ 0x7465_6462_7974_6573,
-        ];
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            absorb(&mut state, u64::from_le_bytes(*word));
-        }
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
-        // The tag takes the place of SipHash's zero padding; the length byte stays on top.
-        last[7] = tag.rotate_left(5) ^ (bytes.len() as u8);
-        absorb(&mut state, u64::from_le_bytes(last));
-        state[2] ^= 0xff;
-        for _ in 0..3 {
-            round(&mut state);
-        }
-        state[0] ^ state[1] ^ state[2] ^ state[3]
+        self.0.hash(bytes, u64::from(tag))
     }
 }
 
@@ -44,25 +31,6 @@ pub(crate) const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-fn absorb(state: &mut [u64; 4], word: u64) {
-    state[3] ^= word;
-    round(state);
-    state[0] ^= word;
-}
-
-fn round(v: &mut [u64; 4]) {
-    v[0] = v[0].wrapping_add(v[1]);
-    v[1] = v[1].rotate_left(13) ^ v[0];
-    v[0] = v[0].rotate_left(32);
-    v[2] = v[2].wrapping_add(v[3]);
-    v[3] = v[3].rotate_left(16) ^ v[2];
-    v[0] = v[0].wrapping_add(v[3]);
-    v[3] = v[3].rotate_left(21) ^ v[0];
-    v[2] = v[2].wrapping_add(v[1]);
-    v[1] = v[1].rotate_left(17) ^ v[2];
-    v[2] = v[2].rotate_left(32);
 }
 
 const CRC_TABLES: [[u32; 256]; 8] = crc_tables();

@@ -41,8 +41,8 @@ impl ClientId {
         }
         // The keys are constants because the digest is stored on disk.
         let halves = [
-            HashKey(0x686f_7374_6564_6e65, 0x7420_6469_6765_7374).hash(1, bytes).to_be_bytes(),
-            HashKey(0x636c_6965_6e74_2069, 0x6465_6e74_6966_6965).hash(2, bytes).to_be_bytes(),
+            HashKey::public(0x686f_7374_6564_6e65, 0x7420_6469_6765_7374).hash(1, bytes).to_be_bytes(),
+            HashKey::public(0x636c_6965_6e74_2069, 0x6465_6e74_6966_6965).hash(2, bytes).to_be_bytes(),
         ];
         for (to, from) in kept.iter_mut().zip(halves.as_flattened()) {
             *to = *from;

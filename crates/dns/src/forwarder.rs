@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use hn_types::Monotonic;
+use hn_types::{Monotonic, siphash::SipKey};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
@@ -10,7 +10,7 @@ use crate::{
     cache::{Cache, Key},
     config::{Config, ConfigError},
     counters::Counters,
-    hash::Hasher,
+    hash::draw_key,
     local::{HOST_INFO, Local, NameError},
     lookup::{Lookups, Refused},
     message::Packer,
@@ -37,7 +37,7 @@ pub struct Forwarder {
     pub(crate) packer: Packer,
     pub(crate) counters: Counters,
     pub(crate) rng: ChaCha12Rng,
-    pub(crate) hasher: Hasher,
+    pub(crate) hasher: SipKey,
 }
 
 impl Forwarder {
@@ -47,11 +47,11 @@ impl Forwarder {
         let config = config.clamped();
         let domain = config.domain_name()?;
         let mut rng = ChaCha12Rng::from_seed(seed);
-        let hasher = Hasher::new(&mut rng);
+        let hasher = draw_key(&mut rng);
         Ok(Self {
             local: Local::new(domain, config.address, &config.host_name, config.local_ttl, config.max_names),
             cache: Cache::new(config.cache_entries, config.cache_bytes),
-            lookups: Lookups::new(&config, Hasher::new(&mut rng), now),
+            lookups: Lookups::new(&config, draw_key(&mut rng), now),
             upstreams: Upstreams::new(config.ports_per_upstream, config.port_uses),
             out: Outbox::new(),
             packer: Packer::default(),
@@ -90,7 +90,7 @@ impl Forwarder {
         if tables(&old) != tables(config) {
             self.counters.dropped_reconfigured += self.lookups.waiting() as u64;
             self.cancel_all_attempts(now);
-            self.lookups = Lookups::new(&self.config, Hasher::new(&mut self.rng), now);
+            self.lookups = Lookups::new(&self.config, draw_key(&mut self.rng), now);
         }
         let sockets = |c: &Config| (c.ports_per_upstream, c.port_uses);
         if sockets(&old) != sockets(&self.config) {

@@ -3,10 +3,10 @@
 use alloc::{vec, vec::Vec};
 use core::net::Ipv4Addr;
 
-use hn_types::{Monotonic, Subnet4};
+use hn_types::{Monotonic, Subnet4, siphash::SipKey};
 
 use crate::{
-    hash::{Chains, Hasher, NONE},
+    hash::{Chains, NONE},
     name::{Case, Name},
     output::{Client, Route, RouteTransport, UpstreamId},
     reply::Asker,
@@ -88,7 +88,7 @@ pub(crate) struct Lookups {
     max: usize,
     by_question: Chains,
     by_attempt: Chains,
-    hasher: Hasher,
+    hasher: SipKey,
     pub(crate) wheel: Wheel,
     waiters: Vec<Waiter>,
     free_waiter: u32,
@@ -100,7 +100,7 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    pub(crate) fn new(limits: &crate::Config, hasher: Hasher, now: Monotonic) -> Self {
+    pub(crate) fn new(limits: &crate::Config, hasher: SipKey, now: Monotonic) -> Self {
         let max = limits.max_lookups as usize;
         Self {
             slab: Vec::new(),

@@ -13,6 +13,7 @@
 mod channel;
 mod leases;
 mod process;
+mod sound;
 
 use std::{
     ffi::OsString,
@@ -29,8 +30,8 @@ use hn_ports::{
     services::{FromWorker, ToWorker},
 };
 use hn_types::{
-    DriverError, DriverErrorKind, MacAddr, Subnet4,
-    observed::{Lease, PlatformEvent, ServiceEvent, ServiceTrouble},
+    DriverError, DriverErrorKind, MacAddr,
+    observed::{PlatformEvent, ServiceEvent, ServiceTrouble},
     plan::{DnsPlan, ServicePlan, ServiceSegment},
 };
 use tokio::{
@@ -46,6 +47,7 @@ use crate::{
         channel::{Breach, Channel},
         leases::LeaseFile,
         process::{Identity, Process},
+        sound::{legible, sound},
     },
     undo::UndoJournal,
 };
@@ -90,10 +92,6 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(2);
 const GOOD_LIFE: Duration = Duration::from_secs(60);
 /// Upstreams a message may carry.
 const UPSTREAMS: usize = 8;
-/// Leases in one message (the contract of [`ServiceEvent::Leases`]).
-const LEASES: usize = 200;
-/// Counters in one message.
-const COUNTERS: usize = 256;
 
 /// The services lane.
 #[derive(Debug)]
@@ -767,42 +765,10 @@ fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     without(a) == without(b)
 }
 
-/// The event, if it speaks only of what is the worker's to speak of.
-fn sound(event: ServiceEvent, subnet: Subnet4, dns: bool) -> Result<ServiceEvent, Breach> {
-    let foreign = |lease: &Lease| !subnet.contains(lease.address);
-    match event {
-        ServiceEvent::LeaseBound(lease) if foreign(&lease) => {
-            Err(format!("it leased {}, which is not of its network", lease.address))
-        }
-        ServiceEvent::Leases { leases, .. } if leases.len() > LEASES || leases.iter().any(foreign) => {
-            Err("it listed leases that are not of its network, or too many".into())
-        }
-        ServiceEvent::Counters(counters) if counters.len() > COUNTERS => {
-            Err("it has too many counters".into())
-        }
-        ServiceEvent::Dns { .. } if !dns => Err("it spoke of a name server that it does not run".into()),
-        ServiceEvent::WorkerLost { .. } | ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort, .. } => {
-            Err("it spoke of what it cannot know".into())
-        }
-        ServiceEvent::Dns { serving, cause } => Ok(ServiceEvent::Dns { serving, cause: legible(&cause) }),
-        ServiceEvent::Trouble { kind, cause } => Ok(ServiceEvent::Trouble { kind, cause: legible(&cause) }),
-        sound @ (ServiceEvent::LeaseBound(_)
-        | ServiceEvent::LeaseEnded { .. }
-        | ServiceEvent::Leases { .. }
-        | ServiceEvent::Counters(_)) => Ok(sound),
-    }
-}
-
-/// A stranger's sentence, safe to show and of bounded length.
-fn legible(text: &str) -> String {
-    text.chars().take(300).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
 
-    use hn_types::Wall;
     use tokio::{task::LocalSet, time::timeout};
 
     use super::*;
@@ -838,33 +804,6 @@ mod tests {
         other.dhcp.lease_time = Duration::from_secs(60);
         assert!(!same_but_upstreams(&segment(), &other));
         assert!(!same_but_upstreams(&segment(), &ServiceSegment { dns: None, ..segment() }));
-    }
-
-    #[test]
-    fn a_worker_speaks_only_of_its_own() {
-        let subnet = segment().address;
-        let lease = |address: [u8; 4]| Lease {
-            mac: MacAddr::ZERO,
-            address: address.into(),
-            hostname: String::new(),
-            expires: Wall::from_unix(0),
-        };
-        assert!(sound(ServiceEvent::LeaseBound(lease([192, 168, 137, 9])), subnet, true).is_ok());
-        assert!(sound(ServiceEvent::LeaseBound(lease([10, 0, 0, 9])), subnet, true).is_err());
-        let many = ServiceEvent::Leases {
-            leases: vec![lease([192, 168, 137, 9]); LEASES + 1],
-            more: false,
-            first: true,
-        };
-        assert!(sound(many, subnet, true).is_err());
-        assert!(sound(ServiceEvent::WorkerLost { cause: String::new() }, subnet, true).is_err());
-        let cause = "line\u{1b}[2J\n".repeat(100);
-        let Ok(ServiceEvent::Trouble { cause, .. }) =
-            sound(ServiceEvent::Trouble { kind: ServiceTrouble::LeaseStore, cause }, subnet, true)
-        else {
-            panic!("a trouble stays a trouble")
-        };
-        assert!(cause.len() < 2000 && !cause.chars().any(char::is_control));
     }
 
     #[test]

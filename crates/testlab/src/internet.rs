@@ -102,7 +102,14 @@ fn start_resolver(place: &Namespace) -> Result<Background> {
         "--no-hosts",
         "--user=root",
     ]);
-    command.args(["--pid-file=", "--bind-interfaces", "--log-queries", "--log-facility=-", "--local=/test/"]);
+    command.args([
+        "--pid-file=",
+        "--bind-interfaces",
+        "--log-queries",
+        "--log-facility=-",
+        "--local=/test/",
+        "--local-ttl=300",
+    ]);
     command.arg(format!("--listen-address={RESOLVER}"));
     command.arg(format!("--host-record={WEB_NAME},{WEB}"));
     command.arg(format!("--cname=alias.lab.test,{WEB_NAME}"));

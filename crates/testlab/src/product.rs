@@ -16,7 +16,7 @@ use crate::{vm, wait};
 /// For a command of the CLI to answer, in software emulation on a busy machine.
 pub const ANSWER: Duration = Duration::from_secs(60);
 /// For the service to take everything down.
-pub const GOODBYE: Duration = Duration::from_secs(30);
+pub const GOODBYE: Duration = Duration::from_secs(60);
 
 /// The folder of the built programs: beside the running one, or `LAB_BIN_DIR`.
 ///

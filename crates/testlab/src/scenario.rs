@@ -29,11 +29,14 @@ use crate::{vm, wait, wired};
 /// The interface of the machine under test that leads to the Internet.
 pub const UPLINK: &str = "uplink0";
 /// For a station to join.
-pub const JOIN: Duration = Duration::from_secs(60);
+pub const JOIN: Duration = Duration::from_secs(120);
 /// For a device to get its lease.
-pub const LEASE: Duration = Duration::from_secs(45);
+pub const LEASE: Duration = Duration::from_secs(60);
 /// For the machine to be as before.
-pub const SETTLE: Duration = Duration::from_secs(20);
+pub const SETTLE: Duration = Duration::from_secs(60);
+
+/// For one scenario. All these limits are for software emulation on a busy machine; nothing waits for them to pass.
+const LIMIT: Duration = Duration::from_secs(420);
 
 /// One test with radios.
 #[derive(Debug, Clone, Copy)]
@@ -266,8 +269,7 @@ pub fn play_all(names: &[String], report: &mut dyn FnMut(&Outcome) -> Result<()>
     let own = std::env::current_exe()?;
     for name in names {
         let started = Instant::now();
-        let done =
-            command::run(std::process::Command::new(&own).args(["play", name]), Duration::from_secs(240));
+        let done = command::run(std::process::Command::new(&own).args(["play", name]), LIMIT);
         let failure = match done {
             Ok(done) if done.status.success() => None,
             Ok(done) => Some(format!("{}{}", done.stderr, done.stdout)),
@@ -290,7 +292,7 @@ pub(crate) fn primary_key(product: &Product) -> Result<String> {
 pub(crate) fn await_peer(product: &Product, station: &Station, key: &str) -> Result<()> {
     let mac = station.mac()?;
     let mut last = serde_json::Value::Null;
-    wait::holds(&format!("peer {mac} with the {key} key"), Duration::from_secs(15), || {
+    wait::holds(&format!("peer {mac} with the {key} key"), SETTLE, || {
         last = product.field("/hosted_network/peers")?;
         let peers = last.as_array().context("peers is a list")?;
         Ok(peers.iter().any(|peer| peer["mac"] == mac.as_str() && peer["key"] == key))

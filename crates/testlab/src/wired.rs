@@ -19,9 +19,9 @@ pub const PRIVATE: [&str; 2] = ["lan0", "lan1"];
 /// The client's interface.
 pub const PORT: &str = "eth0";
 /// For a client to get its lease.
-pub const LEASE: Duration = Duration::from_secs(30);
+pub const LEASE: Duration = Duration::from_secs(40);
 /// For the machine to be as before.
-pub const SETTLE: Duration = Duration::from_secs(15);
+pub const SETTLE: Duration = Duration::from_secs(30);
 
 /// The scene. The fields are dropped in this order: the service ends before its network goes.
 #[derive(Debug)]

@@ -31,11 +31,13 @@ use tokio::{sync::Notify, task::LocalSet, time::timeout};
 const SEEN: Duration = Duration::from_secs(20);
 const OURS: Ipv4Addr = Ipv4Addr::new(192, 168, 137, 1);
 
-/// Not a test when it is run by name with a channel: it is the worker's process then.
+/// Set for a process that is the worker and not a test.
+const WORKER: &str = "HN_LAB_WORKER";
+
+/// The worker's process when the lane started it, and nothing otherwise.
 #[test]
 fn worker_entry() {
-    if !std::env::args().any(|word| word == "worker_entry") || !std::env::args().any(|word| word == "--exact")
-    {
+    if std::env::var_os(WORKER).is_none() {
         return;
     }
     // SAFETY: by the contract of the lane, descriptor 3 is the worker's end of the channel and nobody else's.
@@ -85,7 +87,7 @@ fn with_lane(work: impl AsyncFnOnce(&mut LinuxServices, &Events, &UndoJournal) +
                     worker_argv: vec![
                         "sh".into(),
                         "-c".into(),
-                        "exec \"$0\" worker_entry --exact --nocapture".into(),
+                        format!("{WORKER}=1 exec \"$0\" worker_entry --exact --nocapture").into(),
                         program.into(),
                     ],
                     ..ServicesConfig::new(folder.path())

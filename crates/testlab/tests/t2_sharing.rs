@@ -179,10 +179,14 @@ fn names_resolve_forward_reverse_and_over_tcp_and_missing_ones_do_not() {
     // (The forwarder mixes upper and lower case on purpose.)
     let asked = || scene.internet.questions().to_lowercase().matches("query[a] once.many.lab.test").count();
     assert_eq!(asked(), 0);
+    assert_eq!(dig("+short once.many.lab.test").trim(), internet::WEB.to_string());
+    // On a slow machine the forwarder may have repeated its question.
+    let first = asked();
+    assert!(first >= 1);
     for _ in 0..3 {
         assert_eq!(dig("+short once.many.lab.test").trim(), internet::WEB.to_string());
     }
-    assert_eq!(asked(), 1);
+    assert_eq!(asked(), first);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod radio;
 pub mod reason;
 pub mod settings;
+pub mod siphash;
 pub mod ssid;
 pub mod text;
 pub mod time;

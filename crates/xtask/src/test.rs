@@ -162,13 +162,12 @@ impl<'a> Runner<'a> {
 
     fn together(&self) -> Result<Tally> {
         self.programs()?;
-        let mut expression = format!("(package({LAB}) & binary(/^t1_/))");
+        let expression: Vec<String> = TOGETHER.iter().map(|package| format!("package({package})")).collect();
         let mut words = vec!["--lib", "--bins", "--tests"];
         for package in TOGETHER {
-            expression.push_str(&format!(" | package({package})"));
             words.extend(["-p", package]);
         }
-        self.run("T1", &expression, &[&words, &["-p", LAB, "--test", "t1_*"]])
+        self.run("T1", &expression.join(" | "), &[&words])
     }
 
     fn namespaces(&self) -> Result<Tally> {

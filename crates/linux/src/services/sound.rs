@@ -1,0 +1,78 @@
+//! What a worker may say: it parses strangers' bytes, so its word is checked like a stranger's.
+
+use hn_types::{
+    Subnet4,
+    observed::{Lease, ServiceEvent, ServiceTrouble},
+};
+
+use super::channel::Breach;
+
+/// Leases in one message (the contract of [`ServiceEvent::Leases`]).
+const LEASES: usize = 200;
+/// Counters in one message.
+const COUNTERS: usize = 256;
+
+/// The event, if it speaks only of what is the worker's to speak of.
+pub(super) fn sound(event: ServiceEvent, subnet: Subnet4, dns: bool) -> Result<ServiceEvent, Breach> {
+    let foreign = |lease: &Lease| !subnet.contains(lease.address);
+    match event {
+        ServiceEvent::LeaseBound(lease) if foreign(&lease) => {
+            Err(format!("it leased {}, which is not of its network", lease.address))
+        }
+        ServiceEvent::Leases { leases, .. } if leases.len() > LEASES || leases.iter().any(foreign) => {
+            Err("it listed leases that are not of its network, or too many".into())
+        }
+        ServiceEvent::Counters(counters) if counters.len() > COUNTERS => {
+            Err("it has too many counters".into())
+        }
+        ServiceEvent::Dns { .. } if !dns => Err("it spoke of a name server that it does not run".into()),
+        ServiceEvent::WorkerLost { .. } | ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort, .. } => {
+            Err("it spoke of what it cannot know".into())
+        }
+        ServiceEvent::Dns { serving, cause } => Ok(ServiceEvent::Dns { serving, cause: legible(&cause) }),
+        ServiceEvent::Trouble { kind, cause } => Ok(ServiceEvent::Trouble { kind, cause: legible(&cause) }),
+        sound @ (ServiceEvent::LeaseBound(_)
+        | ServiceEvent::LeaseEnded { .. }
+        | ServiceEvent::Leases { .. }
+        | ServiceEvent::Counters(_)) => Ok(sound),
+    }
+}
+
+/// A stranger's sentence, safe to show and of bounded length.
+pub(super) fn legible(text: &str) -> String {
+    text.chars().take(300).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use hn_types::{MacAddr, Wall};
+
+    use super::*;
+
+    #[test]
+    fn a_worker_speaks_only_of_its_own() {
+        let subnet = "192.168.137.1/24".parse().expect("valid");
+        let lease = |address: [u8; 4]| Lease {
+            mac: MacAddr::ZERO,
+            address: address.into(),
+            hostname: String::new(),
+            expires: Wall::from_unix(0),
+        };
+        assert!(sound(ServiceEvent::LeaseBound(lease([192, 168, 137, 9])), subnet, true).is_ok());
+        assert!(sound(ServiceEvent::LeaseBound(lease([10, 0, 0, 9])), subnet, true).is_err());
+        let many = ServiceEvent::Leases {
+            leases: vec![lease([192, 168, 137, 9]); LEASES + 1],
+            more: false,
+            first: true,
+        };
+        assert!(sound(many, subnet, true).is_err());
+        assert!(sound(ServiceEvent::WorkerLost { cause: String::new() }, subnet, true).is_err());
+        let cause = "line\u{1b}[2J\n".repeat(100);
+        let Ok(ServiceEvent::Trouble { cause, .. }) =
+            sound(ServiceEvent::Trouble { kind: ServiceTrouble::LeaseStore, cause }, subnet, true)
+        else {
+            panic!("a trouble stays a trouble")
+        };
+        assert!(cause.len() < 2000 && !cause.chars().any(char::is_control));
+    }
+}
