@@ -57,6 +57,8 @@ pub struct ConnectionView {
     pub guid: String,
     /// Its media type.
     pub media: MediaType,
+    /// It is a Wi-Fi adapter.
+    pub wireless: bool,
     /// Whether it is connected.
     pub status: ConnectionStatus,
     /// Its part in full sharing.

@@ -311,6 +311,7 @@ fn connection_view(view: hn_core::ConnectionView) -> ConnectionView {
         name: view.name.as_str().to_owned(),
         guid: view.guid,
         media: view.media,
+        wireless: view.wireless,
         status: view.status.as_str().to_owned(),
         role: view.role.as_str().to_owned(),
         sharable: view.not_sharable.is_none(),

@@ -80,6 +80,9 @@ pub struct ConnectionView {
     pub guid: String,
     /// Its kind.
     pub media: MediaType,
+    /// Whether it is a Wi-Fi adapter.
+    #[serde(default)]
+    pub wireless: bool,
     /// `connected`, `media_disconnected` or `disconnected`.
     pub status: String,
     /// `public`, `private` or `none`.
