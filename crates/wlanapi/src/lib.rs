@@ -10,7 +10,7 @@
 //! | `wlanapi` | every connection to the service, the event pumps | sockets, timers | the process |
 //! | `wlanapi-notify`, one per handle that registered | the calls of the callback | its queue | the handle is closed |
 //!
-//! **Invariant:** a handle is a number in a table ([`library`]), never a pointer, and never used twice.
+//! **Invariant:** a handle is a number in a table (`library.rs`), never a pointer, and never used twice.
 //! **Invariant:** no function waits for a callback but those that end a registration, and those not from inside it.
 //! **Invariant:** no panic crosses the boundary, and the session of a handle is the only thing that holds
 //! references: it ends with the handle or the process.
