@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("cli", 5),
     ("wlanapi", 5),
     ("hnetcfg", 5),
+    ("conformance", DEVELOPMENT),
     ("testlab", DEVELOPMENT),
     ("bench", DEVELOPMENT),
     ("xtask", DEVELOPMENT),

@@ -1,0 +1,108 @@
+//! The rows of the contract, and how a test says which of them it has checked.
+//!
+//! A test wraps the assertions that check a row in [`checks!`]. When they pass, and only then, the row is recorded for
+//! the running test in the file that `HOSTEDNET_EVIDENCE` names; without that variable nothing is recorded.
+//! `cargo xtask conformance` compares what the sources name with what was recorded: a row nobody checked fails it, and so
+//! does a `checks!` that was never reached in a passing test.
+//!
+//! ```
+//! # let references = 1;
+//! hn_conformance::checks!(M054, M055: assert_eq!(references, 1));
+//! ```
+
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+pub mod rows;
+
+use std::{env, fs::OpenOptions, io::Write as _, sync::OnceLock, thread};
+
+/// Names the file to which evidence is appended.
+pub const EVIDENCE_VARIABLE: &str = "HOSTEDNET_EVIDENCE";
+
+/// One behaviour that the source documents promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// `M001` to `M148`.
+    pub id: &'static str,
+    /// Which part of the contract.
+    pub area: &'static str,
+    /// The behaviour, as a testable statement.
+    pub text: &'static str,
+}
+
+static SCENARIO: OnceLock<String> = OnceLock::new();
+
+/// Says which test this process plays, where the test harness's thread names do not.
+pub fn playing(test: &str) {
+    // A process plays one test: a second name would be a mistake of the harness, and the first one stays.
+    let _ = SCENARIO.set(test.to_owned());
+}
+
+/// Runs the assertions after the colon; when they pass, records that the running test has checked these rows.
+#[macro_export]
+macro_rules! checks {
+    ($($row:ident),+ $(,)? : $($body:tt)+) => {{
+        let outcome = { $($body)+ };
+        {
+            fn here() {}
+            $crate::record(
+                env!("CARGO_PKG_NAME"),
+                std::any::type_name_of_val(&here),
+                &[$($crate::rows::$row),+],
+            );
+        }
+        outcome
+    }};
+}
+
+/// Appends one line per row: package, test, row, parted by tabs. Use [`checks!`].
+///
+/// # Panics
+///
+/// When the evidence cannot be written: a lost line would look like a missing check.
+pub fn record(package: &str, function: &str, rows: &[Row]) {
+    let Some(path) = env::var_os(EVIDENCE_VARIABLE) else { return };
+    let thread = thread::current();
+    let test = match (SCENARIO.get(), thread.name()) {
+        (Some(scenario), _) => scenario.clone(),
+        (None, Some(name)) if name != "main" && !name.starts_with("tokio") => name.to_owned(),
+        (None, _) => function_path(function),
+    };
+    let lines: String = rows.iter().map(|row| format!("{package}\t{test}\t{}\n", row.id)).collect();
+    let written = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(lines.as_bytes()));
+    if let Err(error) = written {
+        panic!("cannot write evidence to {}: {error}", path.display());
+    }
+}
+
+/// The path of the function around `here`, without its crate.
+fn function_path(function: &str) -> String {
+    let parts: Vec<&str> = function.split("::").filter(|part| *part != "{{closure}}").collect();
+    match parts.as_slice() {
+        [_, middle @ .., _] => middle.join("::"),
+        _ => function.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_numbered_from_1_to_148() {
+        assert_eq!(rows::ALL.len(), 148);
+        for (index, row) in rows::ALL.iter().enumerate() {
+            assert_eq!(row.id, format!("M{:03}", index + 1));
+        }
+    }
+
+    #[test]
+    fn a_function_is_named_without_its_crate_and_closures() {
+        assert_eq!(function_path("contract::sessions::opens::{{closure}}::here"), "sessions::opens");
+    }
+}
