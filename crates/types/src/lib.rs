@@ -22,6 +22,7 @@ pub mod reason;
 pub mod settings;
 pub mod siphash;
 pub mod ssid;
+pub mod station;
 pub mod text;
 pub mod time;
 pub mod view;
