@@ -4,6 +4,7 @@ use hn_types::{
     Key, Ssid,
     network::MediaType,
     settings::{PrivateChoice, PublicChoice, Reservation},
+    station::StationView,
     view::SetBy,
 };
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,9 @@ pub struct ConnectionView {
     pub hosted_network: bool,
     /// Whether the default route leads through it.
     pub default_route: bool,
+    /// What it is as a Wi-Fi station, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub station: Option<StationView>,
 }
 
 /// One row of the answer of `Service.Parts`.

@@ -23,6 +23,7 @@ pub mod security;
 pub mod settings;
 pub mod siphash;
 pub mod ssid;
+pub mod station;
 pub mod text;
 pub mod time;
 pub mod view;
