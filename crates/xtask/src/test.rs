@@ -272,10 +272,12 @@ impl<'a> Runner<'a> {
             (0..lanes).map(|lane| names.iter().skip(lane).step_by(lanes).cloned().collect()).collect();
         let outcomes = play(self.workspace, &image, &shares);
         for name in &names {
-            let outcome = outcomes.get(name);
-            match outcome.map(|outcome| &outcome.failure) {
-                Some(None) => tally.passed += 1,
-                Some(Some(_)) | None => {
+            match outcomes.get(name) {
+                Some(outcome) if outcome.failure.is_none() => {
+                    outcome.record()?;
+                    tally.passed += 1;
+                }
+                Some(_) | None => {
                     tally.failed += 1;
                     self.failures.borrow_mut().push(format!("T3: {name}"));
                 }
