@@ -217,12 +217,7 @@ impl Control {
         if self.shutdown.is_none() {
             let id = self.request_id();
             self.shutdown = Some(id);
-            self.core.handle_command(
-                id,
-                Actor { session: SessionId(0), uid: 0, elevated: true },
-                Command::Shutdown,
-                now,
-            );
+            self.core.handle_command(id, Actor::service(SessionId(0)), Command::Shutdown, now);
         }
     }
 

@@ -72,6 +72,17 @@ pub struct KeysView {
     pub secondary_persistent: bool,
 }
 
+/// The answer of `HostedNetwork.SecuritySettings`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecuritySettings {
+    /// The access list in SDDL.
+    pub sddl: String,
+    /// Who said so.
+    pub set_by: SetBy,
+    /// What the caller may do: an access mask.
+    pub granted_access: u32,
+}
+
 /// One row of the answer of `Sharing.Connections`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionView {
