@@ -459,10 +459,10 @@ fn another_private_side_moves_the_servers_and_leaves_the_old_side_without() {
             PrivateChoice::Interface(name) => name.to_string(),
         };
         let mut world = standalone();
-        share(&mut world, "eth0", &[old.clone()]);
+        share(&mut world, "eth0", &[old]);
         assert!(world.dhcp_on(&interface(&old)));
         world.history.clear();
-        share(&mut world, "eth0", &[new.clone()]);
+        share(&mut world, "eth0", &[new]);
         checks!(M088:
             assert!(!world.dhcp_on(&interface(&old)));
             assert_eq!(world.address_on(&interface(&old)), None, "the host has no address there");
