@@ -6,6 +6,7 @@
 #![expect(non_snake_case, non_upper_case_globals, reason = "the names of the Windows headers")]
 
 pub(crate) mod callback;
+pub(crate) mod fork;
 pub(crate) mod hosted;
 pub(crate) mod memory;
 pub(crate) mod session;

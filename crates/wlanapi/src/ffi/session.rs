@@ -19,7 +19,7 @@ use crate::{
     types::{
         BOOL, DWORD, ERROR_INVALID_STATE, ERROR_NOT_FOUND, ERROR_NOT_SUPPORTED, GUID, HANDLE, WCHAR,
         WLAN_API_VERSION_1_0, WLAN_API_VERSION_2_0, WLAN_INTERFACE_INFO_LIST, WLAN_INTF_OPCODE,
-        WLAN_NOTIFICATION_CALLBACK, WLAN_NOTIFICATION_SOURCE_NONE, WLAN_OPCODE_VALUE_TYPE,
+        WLAN_INTF_OPCODES, WLAN_NOTIFICATION_CALLBACK, WLAN_NOTIFICATION_SOURCE_NONE, WLAN_OPCODE_VALUE_TYPE,
         WLAN_SECURABLE_OBJECT, wlan_interface_state_connected, wlan_interface_state_disconnected,
         wlan_intf_opcode_hosted_network_capable, wlan_intf_opcode_interface_state,
         wlan_opcode_value_type_query_only, wlan_opcode_value_type_set_by_user,
@@ -131,8 +131,9 @@ pub unsafe extern "C" fn WlanEnumInterfaces(
     }))
 }
 
-/// Two facts about an adapter: whether it can carry a hosted network, and whether it is connected. Everything else is not
-/// supported (50). An adapter that does not exist is not found (1168).
+/// Two facts about an adapter: whether it can carry a hosted network, and whether it is connected. Other operation
+/// codes of Windows are not supported (50), a number that is none is a wrong parameter (87). An adapter that does not
+/// exist is not found (1168).
 ///
 /// # Safety
 ///
@@ -148,7 +149,8 @@ pub unsafe extern "C" fn WlanQueryInterface(
     pWlanOpcodeValueType: *mut WLAN_OPCODE_VALUE_TYPE,
 ) -> DWORD {
     code(with_client(hClientHandle, pReserved, |client| {
-        if pInterfaceGuid.is_null() || pdwDataSize.is_null() || ppData.is_null() {
+        let nowhere = pInterfaceGuid.is_null() || pdwDataSize.is_null() || ppData.is_null();
+        if nowhere || !WLAN_INTF_OPCODES.contains(&OpCode) {
             return Err(client.refuse(Refusal::PARAMETER));
         }
         // SAFETY: not NULL, so the caller promises a GUID; alignment is not asked for.
