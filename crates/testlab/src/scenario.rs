@@ -58,6 +58,9 @@ pub struct Outcome {
     pub failure: Option<String>,
     /// Seconds it took inside the VM.
     pub seconds: f64,
+    /// The lines of evidence (see `hn-conformance`) a passed scenario gave; a failed one proves nothing.
+    #[serde(default)]
+    pub evidence: String,
 }
 
 /// Every scenario.
@@ -79,6 +82,7 @@ pub fn find(name: &str) -> Result<Scenario> {
 /// # Errors
 /// If it fails, or outside the VM.
 pub fn play(scenario: Scenario) -> Result<()> {
+    hn_conformance::playing(scenario.name);
     let mut radios = radio::install(scenario.hardware)?.into_iter();
     // The first radio is the machine's own. The others leave it before anybody looks at its state.
     let home = radios.next();
@@ -269,13 +273,19 @@ pub fn play_all(names: &[String], report: &mut dyn FnMut(&Outcome) -> Result<()>
     let own = std::env::current_exe()?;
     for name in names {
         let started = Instant::now();
-        let done = command::run(std::process::Command::new(&own).args(["play", name]), LIMIT);
-        let failure = match done {
+        // The host's file cannot be written from here: the lines travel with the outcome.
+        let evidence = tempfile::NamedTempFile::new()?;
+        let mut play = std::process::Command::new(&own);
+        play.args(["play", name]).env(hn_conformance::EVIDENCE_VARIABLE, evidence.path());
+        let failure = match command::run(&mut play, LIMIT) {
             Ok(done) if done.status.success() => None,
             Ok(done) => Some(format!("{}{}", done.stderr, done.stdout)),
             Err(error) => Some(format!("{error:#}")),
         };
-        report(&Outcome { name: name.clone(), failure, seconds: started.elapsed().as_secs_f64() })?;
+        let seconds = started.elapsed().as_secs_f64();
+        let evidence =
+            if failure.is_none() { std::fs::read_to_string(evidence.path())? } else { String::new() };
+        report(&Outcome { name: name.clone(), failure, seconds, evidence })?;
         sweep()?;
     }
     Ok(())
@@ -303,4 +313,27 @@ pub(crate) fn await_peer(product: &Product, station: &Station, key: &str) -> Res
 /// The network a station joins with a passphrase.
 fn network(ssid: &str, passphrase: &str) -> Network {
     Network::new(ssid, passphrase)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn the_name_of_every_scenario_is_its_own() {
+        let mut names: Vec<_> = all().iter().map(|scenario| scenario.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn evidence_travels_with_the_outcome() {
+        let evidence = "hn-testlab\tsome_scenario\tM001\nhn-testlab\tsome_scenario\tM002\n".to_owned();
+        let outcome = Outcome { name: "some_scenario".into(), failure: None, seconds: 1.0, evidence };
+        let line = serde_json::to_string(&outcome).unwrap();
+        assert!(!line.contains('\n'), "one outcome is one line: {line}");
+        assert_eq!(serde_json::from_str::<Outcome>(&line).unwrap(), outcome);
+    }
 }

@@ -28,9 +28,7 @@ mod library;
 mod mailbox;
 mod mirror;
 mod notify;
-mod profile;
 mod reasons;
-mod security;
 mod sync;
 pub mod types;
 

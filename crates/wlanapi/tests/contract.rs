@@ -535,27 +535,67 @@ fn settings_that_are_malformed_or_read_only_are_refused() {
     });
 }
 
-#[test]
-fn securable_objects_say_what_the_caller_may() {
-    run("securable_objects_say_what_the_caller_may", |_| {
-        let handle = open();
-        let (mut kind, mut text, mut granted) = (-1, null_mut(), 0);
-        let object = wlan_secure_hosted_network_elevated_access;
-        let code = unsafe { WlanGetSecuritySettings(handle, object, &mut kind, &mut text, &mut granted) };
-        assert_eq!(code, SUCCESS);
-        assert_eq!(granted, if nix::unistd::geteuid().is_root() { 0x0007_0023 } else { 0x0002_0021 });
-        let set = |text: *const u16, object| unsafe { WlanSetSecuritySettings(handle, object, text) };
-        if nix::unistd::geteuid().is_root() {
-            assert_eq!(set(text, object), SUCCESS);
-            let other: Vec<u16> = "D:(A;;GA;;;WD)\0".encode_utf16().collect();
-            assert_eq!(set(other.as_ptr(), object), 50);
+/// The access list of an object and what it grants.
+fn security(handle: HANDLE, object: i32) -> Result<(String, u32), u32> {
+    let (mut kind, mut text, mut granted) = (-1, null_mut(), 0);
+    match unsafe { WlanGetSecuritySettings(handle, object, &mut kind, &mut text, &mut granted) } {
+        SUCCESS => {
+            assert_eq!(kind, wlan_opcode_value_type_set_by_user);
+            let length = (0..).take_while(|i| unsafe { *text.add(*i) } != 0).count();
+            let copy = String::from_utf16_lossy(unsafe { std::slice::from_raw_parts(text, length) });
+            unsafe { WlanFreeMemory(text.cast()) };
+            Ok((copy, granted))
         }
-        let nonsense: Vec<u16> = "nonsense\0".encode_utf16().collect();
-        assert_eq!(set(nonsense.as_ptr(), object), 87);
-        assert_eq!(set(text, 17), 87);
-        assert_eq!(set(text, -1), 87);
-        unsafe { WlanFreeMemory(text.cast()) };
-        close(handle);
+        code => Err(code),
+    }
+}
+
+fn secure(handle: HANDLE, object: i32, list: &str) -> u32 {
+    let list: Vec<u16> = list.encode_utf16().chain([0]).collect();
+    unsafe { WlanSetSecuritySettings(handle, object, list.as_ptr()) }
+}
+
+#[test]
+fn the_access_list_of_object_14_decides_who_may_force() {
+    if !nix::unistd::geteuid().is_root() {
+        world::skip("only root can become somebody else");
+        return;
+    }
+    run("the_access_list_of_object_14_decides_who_may_force", |_| {
+        const OPEN: &str = "O:BAG:BAD:(A;;0x70023;;;BA)(A;;0x70023;;;S-1-22-1-65534)(A;;0x20021;;;WD)";
+        let root = open();
+        let object = wlan_secure_hosted_network_elevated_access;
+        let (before, granted) = security(root, object).unwrap();
+        assert_eq!(granted, 0x0007_0023);
+        let become_user = |uid| nix::unistd::seteuid(nix::unistd::Uid::from_raw(uid)).unwrap();
+        become_user(65_534);
+        let nobody = open();
+        become_user(0);
+        checks!(M023, M062:
+            assert_eq!(security(nobody, object), Ok((before.clone(), 0x0002_0021)));
+            assert_eq!(plain(WlanHostedNetworkForceStart, nobody), (5, 5));
+            assert_eq!(plain(WlanHostedNetworkForceStop, nobody), (5, 5));
+            assert_eq!(set_property(nobody, 3, &0_i32.to_ne_bytes()), (5, 5));
+            assert_eq!(secure(nobody, object, OPEN), 5);
+            assert_eq!(secure(root, object, OPEN), SUCCESS);
+            assert_eq!(security(nobody, object), Ok((OPEN.to_owned(), 0x0007_0023)));
+            assert_eq!(plain(WlanHostedNetworkForceStart, nobody), (SUCCESS, 0));
+            assert_eq!(plain(WlanHostedNetworkForceStop, nobody), (SUCCESS, 0));
+            assert_eq!(set_property(nobody, 3, &0_i32.to_ne_bytes()), (SUCCESS, 0));
+            assert_eq!(set_property(nobody, 3, &1_i32.to_ne_bytes()), (SUCCESS, 0));
+            assert_eq!(secure(root, object, &before), SUCCESS);
+            assert_eq!(plain(WlanHostedNetworkForceStart, nobody), (5, 5));
+        );
+        for list in ["", "nonsense", "D:(A;;0x70023;;;XX)", &"D:".repeat(5_000)] {
+            assert_eq!(secure(root, object, list), 87, "{list}");
+        }
+        for object in 0..17 {
+            assert!(security(root, object).is_ok());
+            assert_eq!(secure(root, object, &before), SUCCESS, "what is in force");
+        }
+        assert_eq!(secure(root, 0, OPEN), 50, "nothing would obey it");
+        close(nobody);
+        close(root);
     });
 }
 
@@ -577,11 +617,6 @@ fn without_elevation_the_forced_calls_are_refused_and_the_others_work() {
         assert_eq!(plain(WlanHostedNetworkRefreshSecuritySettings, handle), (SUCCESS, 0));
         assert_eq!(key(handle).0, b"a persistent key\0");
         assert_eq!(set_property(handle, 0, &connection(b"theirs", 6, 5)), (SUCCESS, 0));
-        let (mut kind, mut text, mut granted) = (-1, null_mut(), 0);
-        let code = unsafe { WlanGetSecuritySettings(handle, 14, &mut kind, &mut text, &mut granted) };
-        assert_eq!((code, granted), (SUCCESS, 0x0002_0021));
-        assert_eq!(unsafe { WlanSetSecuritySettings(handle, 14, text) }, 5);
-        unsafe { WlanFreeMemory(text.cast()) };
         close(handle);
         nix::unistd::seteuid(nix::unistd::Uid::from_raw(0)).unwrap();
     });

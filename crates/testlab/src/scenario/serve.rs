@@ -1,6 +1,7 @@
 //! The main job: devices join, are online, reach each other, and are shown.
 
 use anyhow::{Context as _, Result, ensure};
+use hn_conformance::checks;
 use serde_json::json;
 
 use super::{JOIN, SETTLE, Scenario, Scene, Stage, UPLINK, network};
@@ -53,14 +54,30 @@ fn two_stations_with_two_keys(stage: &mut Stage) -> Result<()> {
     stage.say("up");
     let primary = scene.primary_key()?;
     let (mut first, mut second) = (stage.station()?, stage.station()?);
-    first.join(&network("Café ☕", &primary), JOIN)?;
-    scene.await_peer(&first, "primary")?;
+    checks!(M002, M010:
+        // On an interface of its own, which the machine had not before.
+        let interface = scene.product.field("/hosted_network/interface")?;
+        let interface = interface.as_str().context("an interface's name")?;
+        ensure!(interface != scene.radio.interface, "the access point took over {interface}");
+        let kind = stage.machine.run(&format!("iw dev {interface} info"))?.stdout;
+        ensure!(kind.contains("type AP"), "{interface}: {kind}");
+        first.join(&network("Café ☕", &primary), JOIN)?;
+        scene.await_peer(&first, "primary")?;
+        let status = first.status()?;
+        ensure!(status.contains("key_mgmt=WPA2-PSK"), "the device says:\n{status}");
+        ensure!(status.contains("pairwise_cipher=CCMP") && status.contains("group_cipher=CCMP"), "{status}");
+    );
     stage.say("the first has joined");
-    second.join(&network("Café ☕", "the second key"), JOIN)?;
-    scene.await_peer(&second, "secondary")?;
+    checks!(M043:
+        second.join(&network("Café ☕", "the second key"), JOIN)?;
+        scene.await_peer(&second, "secondary")?;
+        scene.await_peer(&first, "primary")?;
+    );
     stage.say("the second has joined");
-    let one = scene.online(&mut first, Client::Udhcpc)?;
-    let two = scene.online(&mut second, Client::Dhclient)?;
+    // Each gets a lease, resolves a name and fetches a page whose server sees the uplink's address.
+    let (one, two) = checks!(M077, M102:
+        (scene.online(&mut first, Client::Udhcpc)?, scene.online(&mut second, Client::Dhclient)?)
+    );
     ensure!(one.address != two.address, "both have {}", one.address);
     ensure!(one.address.octets()[..3] == [192, 168, 137], "the address is {}", one.address);
     stage.say("both are online");
