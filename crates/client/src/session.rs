@@ -16,7 +16,7 @@ use hn_ipc::{
     tree::{Fields, from_fields, to_fields},
 };
 use hn_types::{
-    Key, MacAddr, SecondaryKey, Ssid,
+    ErrorCode, Failure, Key, MacAddr, Reason, SecondaryKey, Ssid,
     settings::Reservation,
     view::{SetBy, Snapshot},
 };
@@ -48,11 +48,17 @@ impl Session {
 
     /// Connects to the service that listens on `socket`.
     pub async fn connect(socket: &Path) -> Result<Self, Error> {
-        let not_running = |cause: &dyn std::fmt::Display| Error::NotRunning {
-            socket: socket.display().to_string(),
-            cause: cause.to_string(),
-        };
-        let stream = UnixStream::connect(socket).map_err(|error| not_running(&error))?;
+        let stream = UnixStream::connect(socket).map_err(|error| not_running(socket, &error))?;
+        Self::over(stream, socket).await
+    }
+
+    /// A session over a stream that is connected already; `socket` is what errors name.
+    ///
+    /// # Errors
+    ///
+    /// A failure of [`ErrorCode::LimitExceeded`] when the service admits no more sessions, [`Error::NotRunning`] when it does not
+    /// answer as ours does.
+    pub async fn over(stream: UnixStream, socket: &Path) -> Result<Self, Error> {
         let connect = async {
             let connection = Builder::unix_stream(stream).p2p().build().await?;
             let hosted_network = HostedNetworkProxy::new(&connection).await?;
@@ -61,7 +67,7 @@ impl Session {
             Ok::<_, zbus::Error>((connection, hosted_network, sharing, service))
         };
         let (connection, hosted_network, sharing, service) =
-            connect.await.map_err(|error| not_running(&error))?;
+            connect.await.map_err(|error| refused(socket, &error))?;
         Ok(Self { connection, hosted_network, sharing, service, socket: socket.to_owned() })
     }
 
@@ -286,6 +292,22 @@ impl Session {
         let rows = result.map_err(|error| self.error(&error))?;
         rows.iter().map(|fields| from_fields(fields).map_err(protocol)).collect()
     }
+}
+
+/// Why there is no session on a stream that was connected.
+fn refused(socket: &Path, error: &zbus::Error) -> Error {
+    let full = matches!(error, zbus::Error::Handshake(text) if text.contains(hn_ipc::SESSION_LIMIT));
+    if !full {
+        return not_running(socket, error);
+    }
+    let cause = "the service admits no more sessions of this user";
+    Failure::check(ErrorCode::LimitExceeded, Reason::InsufficientResources, "session", cause)
+        .with_remedy("end programs that use it")
+        .into()
+}
+
+fn not_running(socket: &Path, cause: &dyn std::fmt::Display) -> Error {
+    Error::NotRunning { socket: socket.display().to_string(), cause: cause.to_string() }
 }
 
 fn protocol(error: TreeError) -> Error {

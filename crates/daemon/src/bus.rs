@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | listener | the socket | new connections | the daemon ends |
 //! | one per session | its connection | the connection's end | the session is closed in the core |
+//! | one per refused client, 16 at most | its stream | its greeting | it is told that there is no room |
 //! | one per subscriber | its event queue | events | the queue closes with the session |
 //!
 //! Who asks is found out once, when the connection is made (`SO_PEERCRED`), and travels with each request.
@@ -36,8 +37,9 @@ use hn_types::{
 };
 use rustix::net::{UCred, sockopt::socket_peercred};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
 };
 use zbus::{Connection, Guid, connection::Builder, interface};
 
@@ -48,6 +50,9 @@ const SESSIONS: usize = 1_024;
 
 /// Sessions of one user other than root.
 const SESSIONS_PER_USER: usize = 256;
+
+/// Clients that are told at once that there is no room; more are disconnected without a word.
+const REFUSALS: usize = 16;
 
 /// A client that does not finish its authentication is disconnected.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -83,6 +88,7 @@ impl Bus {
     /// Accepts sessions until the loop behind `requests` is gone.
     pub async fn serve(self, requests: mpsc::Sender<Request>) {
         let census = Arc::new(Census::default());
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
         loop {
             let stream = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -100,7 +106,12 @@ impl Bus {
                 Ok(place) => {
                     tokio::spawn(session(stream, place, requests.clone()));
                 }
-                Err(cause) => tracing::warn!(%cause, "a session is refused"),
+                Err(cause) => {
+                    tracing::warn!(%cause, "a session is refused");
+                    if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
+                        tokio::spawn(refuse(stream, turn));
+                    }
+                }
             }
         }
     }
@@ -184,6 +195,20 @@ fn identify(peer: UCred) -> Identity {
     let further = field("Groups:").split_ascii_whitespace().filter_map(|group| group.parse().ok());
     let groups = std::iter::once(peer.gid.as_raw()).chain(further).take(GROUPS).collect();
     Identity { elevated: uid == 0 || capable, groups }
+}
+
+/// Tells a client that there is no room for it, in the words of the authentication it begins with.
+async fn refuse(mut stream: UnixStream, _turn: OwnedSemaphorePermit) {
+    // It is heard first: what arrives at a closed socket would reach the client before the answer does.
+    let mut greeting = [0; 512];
+    let answer = async {
+        if stream.read(&mut greeting).await? > 0 {
+            stream.write_all(format!("ERROR {}\r\n", hn_ipc::SESSION_LIMIT).as_bytes()).await?;
+        }
+        stream.shutdown().await
+    };
+    // Somebody who does not listen is not waited for.
+    let _ = tokio::time::timeout(HANDSHAKE, answer).await;
 }
 
 async fn session(stream: UnixStream, place: Place, requests: mpsc::Sender<Request>) {
