@@ -1,6 +1,7 @@
 //! The command line of hostednet. `main` calls [`run`]; everything a person sees is made here.
 //!
-//! **Invariant:** this crate talks to the service through the client library only.
+//! **Invariant:** this crate talks to the service through the client library only. `join` needs no service: it is
+//! the device's side, and drives `hn_linux::station`.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +9,7 @@ pub mod args;
 mod commands;
 mod daemon;
 mod hold;
+mod join;
 pub mod qr;
 mod report;
 pub mod screen;
