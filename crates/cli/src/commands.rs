@@ -108,12 +108,16 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             if json.json { report::json(&settings) } else { report::out(&report::settings(&settings)) }
         }
         Verb::Settings { change: Some(SettingsVerb::Set { ssid, max_peers }), .. } => {
+            match (&ssid, max_peers) {
+                (Some(ssid), Some(peers)) => session.set_connection(ssid, peers).await?,
+                (Some(ssid), None) => session.set_ssid(ssid).await?,
+                (None, Some(peers)) => session.set_max_peers(peers).await?,
+                (None, None) => {}
+            }
             if let Some(ssid) = ssid {
-                session.set_ssid(&ssid).await?;
                 report::line(&format!("The network is called {ssid}."));
             }
             if let Some(peers) = max_peers {
-                session.set_max_peers(peers).await?;
                 report::line(&format!("At most {peers} devices can join."));
             }
         }

@@ -10,7 +10,9 @@ use hn_types::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{ConnectionView, Error, EventStream, KeysView, PartView, SettingsView, ShareArgs, UpArgs};
+use crate::{
+    ConnectionView, Error, EventStream, KeysView, PartView, SecuritySettings, SettingsView, ShareArgs, UpArgs,
+};
 
 /// A session whose calls wait for their answer. See [`crate::Session`] for what each call means.
 ///
@@ -47,6 +49,8 @@ calls! {
     set_enabled(enabled: bool) -> ();
     /// See [`crate::Session::set_ssid`].
     set_ssid(ssid: &Ssid) -> ();
+    /// See [`crate::Session::set_connection`].
+    set_connection(ssid: &Ssid, max_peers: u32) -> ();
     /// See [`crate::Session::set_max_peers`].
     set_max_peers(peers: u32) -> ();
     /// See [`crate::Session::refresh_key`].
@@ -57,6 +61,10 @@ calls! {
     keys() -> KeysView;
     /// See [`crate::Session::settings`].
     settings() -> SettingsView;
+    /// See [`crate::Session::security_settings`].
+    security_settings(object: u32) -> SecuritySettings;
+    /// See [`crate::Session::set_security_settings`].
+    set_security_settings(object: u32, sddl: &str) -> ();
     /// See [`crate::Session::up`].
     up(args: &UpArgs) -> ();
     /// See [`crate::Session::down`].

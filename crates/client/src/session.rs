@@ -7,12 +7,16 @@ use std::{
 };
 
 use hn_ipc::{
-    args::{ConnectionView, KeysView, PartView, SettingsView, ShareArgs, UpArgs},
+    args::{ConnectionView, KeysView, PartView, SecuritySettings, SettingsView, ShareArgs, UpArgs},
     error::{TreeError, failure_from_reply},
     proxy::{HostedNetworkProxy, ServiceProxy, SharingProxy},
     tree::{Fields, from_fields, to_fields},
 };
-use hn_types::{Key, MacAddr, SecondaryKey, Ssid, settings::Reservation, view::Snapshot};
+use hn_types::{
+    Key, MacAddr, SecondaryKey, Ssid,
+    settings::Reservation,
+    view::{SetBy, Snapshot},
+};
 use serde::de::DeserializeOwned;
 use zbus::connection::Builder;
 
@@ -99,6 +103,11 @@ impl Session {
         self.done(self.hosted_network.set_ssid(ssid.as_bytes()).await)
     }
 
+    /// Names the network and limits the number of devices in one step. A running network stops (`properties_change`).
+    pub async fn set_connection(&self, ssid: &Ssid, max_peers: u32) -> Result<(), Error> {
+        self.done(self.hosted_network.set_connection(ssid.as_bytes(), max_peers).await)
+    }
+
     /// Limits the number of devices. A running network stops (`properties_change`).
     pub async fn set_max_peers(&self, peers: u32) -> Result<(), Error> {
         self.done(self.hosted_network.set_max_peers(peers).await)
@@ -129,6 +138,23 @@ impl Session {
     /// The settings.
     pub async fn settings(&self) -> Result<SettingsView, Error> {
         self.fields(self.hosted_network.settings().await)
+    }
+
+    /// The access list of securable object `object`, 0 to 16, and what this caller may do.
+    pub async fn security_settings(&self, object: u32) -> Result<SecuritySettings, Error> {
+        let answer = self.hosted_network.security_settings(object).await;
+        let (sddl, set_by, granted_access) = answer.map_err(|error| self.error(&error))?;
+        let set_by = match set_by.as_str() {
+            "policy" => SetBy::Policy,
+            "user" => SetBy::User,
+            other => return Err(Error::Protocol(format!("{other:?} is neither policy nor user"))),
+        };
+        Ok(SecuritySettings { sddl, set_by, granted_access })
+    }
+
+    /// Changes the access list of securable object `object`. Needs write access on it.
+    pub async fn set_security_settings(&self, object: u32, sddl: &str) -> Result<(), Error> {
+        self.done(self.hosted_network.set_security_settings(object, sddl).await)
     }
 
     /// The hosted network with sharing, in one transaction, for as long as this session lives.

@@ -1,9 +1,10 @@
 //! What callers ask and what they are answered.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use hn_types::{
-    ConnectionSettings, Key, MacAddr, SecondaryKey, Ssid,
+    ConnectionSettings, Descriptor, Key, MacAddr, SecondaryKey, Ssid,
+    security::Caller,
     settings::{PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::{SetBy, SharingPhase},
 };
@@ -18,14 +19,27 @@ pub struct SessionId(pub u64);
 pub struct RequestId(pub u64);
 
 /// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// Through which session.
     pub session: SessionId,
-    /// The user, for the record.
+    /// The user.
     pub uid: u32,
     /// Whether the caller may do what only administrators may (design §3).
     pub elevated: bool,
+    /// The user's groups.
+    pub groups: Arc<[u32]>,
+}
+
+impl Actor {
+    /// The service itself, through `session`.
+    pub fn service(session: SessionId) -> Self {
+        Self { session, uid: 0, elevated: true, groups: Arc::default() }
+    }
+
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        Caller { uid: self.uid, elevated: self.elevated, groups: &self.groups }
+    }
 }
 
 /// The two parts of the service that can be stopped on their own.
@@ -60,7 +74,8 @@ pub struct UpRequest {
     pub key: Option<Key>,
 }
 
-/// What can be asked. *E*: needs an elevated caller.
+/// What can be asked. *E*: needs an elevated caller. *O*: needs write access on the securable object
+/// [`hn_types::security::ELEVATED_ACCESS`], which elevated callers have unless its access list says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Makes sure that name and primary key exist.
@@ -69,9 +84,9 @@ pub enum Command {
     StartUsing,
     /// Gives a reference back; stops the hosted network with the last one.
     StopUsing,
-    /// Starts the hosted network for good (*E*).
+    /// Starts the hosted network for good (*O*).
     ForceStart,
-    /// Stops the hosted network whoever uses it (*E*, see [`crate::Config::force_stop_needs_elevation`]).
+    /// Stops the hosted network whoever uses it (*O*, see [`crate::Config::force_stop_needs_elevation`]).
     ForceStop,
     /// Sets name and size; stops the hosted network.
     SetConnection(ConnectionSettings),
@@ -79,7 +94,7 @@ pub enum Command {
     SetSsid(Ssid),
     /// Sets the size only.
     SetMaxPeers(u32),
-    /// Allows or forbids the hosted network (*E*).
+    /// Allows or forbids the hosted network (*O*).
     SetEnabled(bool),
     /// Makes a new primary key; stops the hosted network.
     RefreshPrimaryKey,
@@ -93,6 +108,11 @@ pub enum Command {
     QuerySecondaryKey,
     /// The settings, without keys.
     QuerySettings,
+    /// The access list of a securable object, 0 to 16. Needs the right to read it.
+    QuerySecurity(u32),
+    /// Changes the access list of a securable object. Needs the right to change it. Only
+    /// [`hn_types::security::ELEVATED_ACCESS`] decides anything here, so the others keep the list they have.
+    SetSecurity(u32, Descriptor),
     /// Promises an address to a device (*E*).
     SetReservation(Reservation),
     /// Takes the promise back (*E*).
@@ -125,6 +145,8 @@ pub enum Reply {
     Settings(Settings),
     /// To [`Command::QueryKeys`].
     Keys(Keys),
+    /// To [`Command::QuerySecurity`].
+    Security(Security),
     /// To [`Command::QueryPrimaryKey`].
     PrimaryKey(Key),
     /// To [`Command::QuerySecondaryKey`]; `None` when there is none.
@@ -146,6 +168,17 @@ pub struct Settings {
     pub secondary_key: Option<bool>,
     /// Addresses promised to devices.
     pub reservations: Vec<Reservation>,
+}
+
+/// A securable object as its caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// Its access list.
+    pub descriptor: Descriptor,
+    /// Who said so.
+    pub set_by: SetBy,
+    /// What the caller may do: an access mask.
+    pub granted: u32,
 }
 
 /// Both keys.

@@ -3,12 +3,14 @@
 use alloc::{collections::VecDeque, string::ToString};
 
 use hn_types::{
-    ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4, settings::Reservation,
+    Descriptor, ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4,
+    security::{ELEVATED_ACCESS, OBJECT_COUNT, READ_CONTROL, WRITE_ACCESS, WRITE_DAC},
+    settings::Reservation,
     view::SetBy,
 };
 
 use crate::{
-    command::{Actor, Command, Keys, Part, Reply, RequestId, ServiceStatus, Settings},
+    command::{Actor, Command, Keys, Part, Reply, RequestId, Security, ServiceStatus, Settings},
     core::{Core, Waiting},
     effect::Output,
     hosted::{PEER_LIMIT, Phase},
@@ -35,21 +37,32 @@ fn part_stopped(part: Part) -> Failure {
     .with_remedy(alloc::format!("run `hostednet service start {}`", part.as_str()))
 }
 
+/// Who may give a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Right {
+    Everybody,
+    /// Whoever has write access on the object of elevated access.
+    Object,
+    Elevated,
+}
+
 impl Command {
-    /// Whether only elevated callers may ask.
-    fn elevated(&self, keys_for_all: bool, force_stop_elevated: bool) -> bool {
+    /// Who may ask.
+    fn right(&self, keys_for_all: bool, force_stop_for_all: bool) -> Right {
+        let unless = |everybody, right| if everybody { Right::Everybody } else { right };
         match self {
-            Self::ForceStart
-            | Self::SetEnabled(_)
-            | Self::SetReservation(_)
+            Self::ForceStart | Self::SetEnabled(_) => Right::Object,
+            Self::ForceStop => unless(force_stop_for_all, Right::Object),
+            Self::SetReservation(_)
             | Self::RemoveReservation(_)
             | Self::Share(_)
             | Self::Unshare
             | Self::ServiceStart(_)
-            | Self::ServiceStop(_) => true,
-            Self::ForceStop => force_stop_elevated,
-            Self::QueryKeys | Self::QueryPrimaryKey | Self::QuerySecondaryKey => !keys_for_all,
-            Self::Up(request) => request.public.is_some(),
+            | Self::ServiceStop(_) => Right::Elevated,
+            Self::QueryKeys | Self::QueryPrimaryKey | Self::QuerySecondaryKey => {
+                unless(keys_for_all, Right::Elevated)
+            }
+            Self::Up(request) => unless(request.public.is_none(), Right::Elevated),
             Self::InitSettings
             | Self::StartUsing
             | Self::StopUsing
@@ -59,9 +72,11 @@ impl Command {
             | Self::RefreshPrimaryKey
             | Self::SetSecondaryKey(_)
             | Self::QuerySettings
+            | Self::QuerySecurity(_)
+            | Self::SetSecurity(..)
             | Self::Down
             | Self::ServiceStatus
-            | Self::Shutdown => false,
+            | Self::Shutdown => Right::Everybody,
         }
     }
 
@@ -82,7 +97,9 @@ impl Command {
             | Self::QueryKeys
             | Self::QueryPrimaryKey
             | Self::QuerySecondaryKey
-            | Self::QuerySettings => Some(Part::Wlan),
+            | Self::QuerySettings
+            | Self::QuerySecurity(_)
+            | Self::SetSecurity(..) => Some(Part::Wlan),
             Self::Share(_) | Self::Unshare => Some(Part::SharedAccess),
             Self::SetReservation(_)
             | Self::RemoveReservation(_)
@@ -103,7 +120,7 @@ impl Core {
             self.shut_down(request);
             return;
         }
-        if let Some(result) = self.answer_at_once(actor, &command).transpose() {
+        if let Some(result) = self.answer_at_once(&actor, &command).transpose() {
             self.out.push_back(Output::Reply { request, result });
             return;
         }
@@ -138,7 +155,7 @@ impl Core {
     }
 
     /// Checks that need no order, and questions. `Ok(None)`: the command has to take its turn.
-    fn answer_at_once(&mut self, actor: Actor, command: &Command) -> Result<Option<Reply>, Failure> {
+    fn answer_at_once(&mut self, actor: &Actor, command: &Command) -> Result<Option<Reply>, Failure> {
         if self.closing.is_some() || self.closed {
             return Err(Failure::check(
                 ErrorCode::ServiceNotActive,
@@ -153,17 +170,12 @@ impl Core {
         if let Some(part) = command.part() {
             self.running(part)?;
         }
-        let (all, force) = (self.config.keys_readable_by_all, self.config.force_stop_needs_elevation);
-        if !actor.elevated && command.elevated(all, force) {
-            return Err(Failure::check(
-                ErrorCode::AccessDenied,
-                Reason::ElevationRequired,
-                "caller",
-                "this needs administrator rights",
-            )
-            .with_remedy("run it as root, or ask an administrator"));
-        }
+        self.permitted(actor, command)?;
         match command {
+            Command::QuerySecurity(object) => {
+                self.security(actor, *object).map(|it| Some(Reply::Security(it)))
+            }
+            Command::SetSecurity(object, descriptor) => self.check_security(actor, *object, descriptor),
             Command::SetConnection(connection) => peers_in_range(connection.max_peers).map(|()| None),
             Command::SetMaxPeers(max_peers) => peers_in_range(*max_peers).map(|()| None),
             Command::SetEnabled(_) if self.policy.hosted_network.is_some() => Err(Failure::check(
@@ -219,6 +231,58 @@ impl Core {
         }
     }
 
+    fn permitted(&self, actor: &Actor, command: &Command) -> Result<(), Failure> {
+        let (keys, force) = (self.config.keys_readable_by_all, !self.config.force_stop_needs_elevation);
+        let permitted = match command.right(keys, force) {
+            Right::Everybody => true,
+            Right::Object => self.elevated_access().grants(actor.caller(), WRITE_ACCESS),
+            Right::Elevated => actor.elevated,
+        };
+        if permitted { Ok(()) } else { Err(denied("this needs administrator rights")) }
+    }
+
+    /// The access list of the one object that decides something.
+    fn elevated_access(&self) -> Descriptor {
+        self.settings.elevated_access.clone().unwrap_or_default()
+    }
+
+    fn security(&self, actor: &Actor, object: u32) -> Result<Security, Failure> {
+        if object >= OBJECT_COUNT {
+            return Err(invalid("object", "there are the securable objects 0 to 16"));
+        }
+        let descriptor =
+            if object == ELEVATED_ACCESS { self.elevated_access() } else { Descriptor::default() };
+        let granted = descriptor.granted(actor.caller());
+        if granted & READ_CONTROL == 0 {
+            return Err(denied("the access list does not let this caller read it"));
+        }
+        Ok(Security { descriptor, set_by: SetBy::User, granted })
+    }
+
+    fn check_security(
+        &self,
+        actor: &Actor,
+        object: u32,
+        descriptor: &Descriptor,
+    ) -> Result<Option<Reply>, Failure> {
+        let security = self.security(actor, object)?;
+        if security.granted & WRITE_DAC == 0 {
+            return Err(denied("the access list does not let this caller change it"));
+        }
+        if security.descriptor == *descriptor {
+            Ok(Some(Reply::Done))
+        } else if object == ELEVATED_ACCESS {
+            Ok(None)
+        } else {
+            Err(Failure::check(
+                ErrorCode::NotSupported,
+                Reason::Unspecified,
+                alloc::format!("securable object {object}"),
+                "nothing here would obey another access list",
+            ))
+        }
+    }
+
     fn no_session(&self) -> Failure {
         if self.sessions.full(self.config.limits.sessions) {
             Failure::check(
@@ -266,7 +330,7 @@ impl Core {
     pub(crate) fn begin(&mut self, waiting: Waiting) {
         let Waiting { request, actor, command } = waiting;
         let before = self.before();
-        match self.stages(actor, command) {
+        match self.stages(&actor, command) {
             Ok((stages, claim)) => {
                 let mut job = Job::new(stages, before);
                 job.needs_claim = job.starts_hosted();
@@ -277,11 +341,12 @@ impl Core {
         }
     }
 
-    fn stages(&mut self, actor: Actor, command: Command) -> Result<(Stages, Claim), Failure> {
-        // Asked again: it may have been stopped while the command waited.
+    fn stages(&mut self, actor: &Actor, command: Command) -> Result<(Stages, Claim), Failure> {
+        // Asked again: the part may have been stopped, or the right taken, while the command waited.
         if let Some(part) = command.part() {
             self.running(part)?;
         }
+        self.permitted(actor, &command)?;
         let stages = match command {
             Command::InitSettings => self.save_if_new(),
             Command::StartUsing => {
@@ -329,6 +394,13 @@ impl Core {
                 stages
             }
             Command::SetSecondaryKey(secondary) => self.set_secondary(secondary),
+            Command::SetSecurity(object, descriptor) => {
+                if let Some(Reply::Done) = self.check_security(actor, object, &descriptor)? {
+                    return Ok((Stages::new(), Claim::Nothing));
+                }
+                let settings = keys::versioned(&self.settings);
+                self.save(StoredSettings { elevated_access: Some(descriptor), ..settings }, true)
+            }
             Command::SetReservation(reservation) => {
                 self.check_reservation(&reservation)?;
                 let mut settings = keys::versioned(&self.settings);
@@ -374,6 +446,7 @@ impl Core {
             | Command::QueryPrimaryKey
             | Command::QuerySecondaryKey
             | Command::QuerySettings
+            | Command::QuerySecurity(_)
             | Command::ServiceStatus
             | Command::Shutdown => Stages::new(),
         };
@@ -514,6 +587,11 @@ impl Core {
         }
         Ok(self.save_and_follow(settings))
     }
+}
+
+fn denied(cause: &str) -> Failure {
+    Failure::check(ErrorCode::AccessDenied, Reason::ElevationRequired, "caller", cause)
+        .with_remedy("run it as root, or ask an administrator")
 }
 
 fn stop_before_start(cause: &str) -> Failure {

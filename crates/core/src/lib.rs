@@ -51,7 +51,9 @@ mod up;
 mod view;
 
 pub use self::{
-    command::{Actor, Command, Keys, Part, Reply, RequestId, ServiceStatus, SessionId, Settings, UpRequest},
+    command::{
+        Actor, Command, Keys, Part, Reply, RequestId, Security, ServiceStatus, SessionId, Settings, UpRequest,
+    },
     config::{Config, Deadlines, Limits},
     core::Core,
     effect::{Effect, EffectDone, EffectId, Output},

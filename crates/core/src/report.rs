@@ -19,7 +19,7 @@ use crate::{
     hosted::Phase,
     keys::DEFAULT_MAX_PEERS,
     plan::{PrivateSide, ap_name, private_side, public_side},
-    radio::radio_plan,
+    radio::{radio_plan, station_view},
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };
 
@@ -170,6 +170,7 @@ impl Core {
                 hosted_network: true,
                 default_route: false,
                 incoming_only: false,
+                station: None,
             });
         }
         views
@@ -215,6 +216,7 @@ impl Core {
             hosted_network: false,
             default_route: self.network.default_route == Some(link.name),
             incoming_only: link.incoming_only,
+            station: self.radio.as_ref().and_then(|radio| station_view(radio, &self.network, link.name)),
         }
     }
 }

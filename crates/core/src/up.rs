@@ -57,7 +57,7 @@ impl Core {
         Ok(Stages::new())
     }
 
-    pub(crate) fn up(&mut self, actor: Actor, request: UpRequest) -> Result<(Stages, Claim), Failure> {
+    pub(crate) fn up(&mut self, actor: &Actor, request: UpRequest) -> Result<(Stages, Claim), Failure> {
         let UpRequest { public, mut private, ssid, key } = request;
         if self.ups.contains_key(&actor.session) {
             return Err(Failure::check(

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use hn_types::{IfName, network::MediaType};
+use hn_types::{IfName, network::MediaType, station::StationView};
 
 /// Part a connection has in sharing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,4 +71,6 @@ pub struct ConnectionView {
     pub default_route: bool,
     /// The server side of a dial-in or VPN link.
     pub incoming_only: bool,
+    /// What it is as a Wi-Fi station, if it is one. Nothing in it is measured.
+    pub station: Option<StationView>,
 }

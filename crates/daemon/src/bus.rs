@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     fs,
     io::ErrorKind,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,19 +22,19 @@ use std::{
     time::Duration,
 };
 
-use hn_core::{Actor, Command, Keys, Part, Reply, SessionId, UpRequest};
+use hn_core::{Actor, Command, Keys, Part, Reply, Security, SessionId, UpRequest};
 use hn_ipc::{
     args::{KeysView, PartView, SettingsView, ShareArgs, UpArgs},
     error::BusFailure,
     tree::{Fields, from_fields, to_fields},
 };
 use hn_types::{
-    ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
+    ConnectionSettings, Descriptor, ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
     mac::MacAddrError,
     settings::{Reservation, SharingPair},
     view::{NumberedEvent, SharingPhase},
 };
-use rustix::net::sockopt::socket_peercred;
+use rustix::net::{UCred, sockopt::socket_peercred};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
@@ -51,6 +51,9 @@ const SESSIONS_PER_USER: usize = 256;
 
 /// A client that does not finish its authentication is disconnected.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Groups of one caller that are looked at; Linux allows no more (`NGROUPS_MAX`).
+const GROUPS: usize = 65_536;
 
 /// `CAP_NET_ADMIN` in `CapEff` of `/proc/PID/status`.
 const CAP_NET_ADMIN: u32 = 12;
@@ -134,9 +137,10 @@ impl Census {
         }
         users.insert(uid, own + 1);
         drop(users);
-        let elevated = uid == 0 || has_net_admin(peer.pid.as_raw_nonzero().get());
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok(Place { census: Arc::clone(self), actor: Actor { session, uid, elevated } })
+        let Identity { elevated, groups } = identify(peer);
+        let actor = Actor { session, uid, elevated, groups: groups.into() };
+        Ok(Place { census: Arc::clone(self), actor })
     }
 }
 
@@ -152,13 +156,34 @@ impl Drop for Place {
     }
 }
 
-fn has_net_admin(pid: i32) -> bool {
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
-        .is_some_and(|set| set >> CAP_NET_ADMIN & 1 == 1)
+/// What is known of the process at the other end beyond its user.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    elevated: bool,
+    groups: Vec<u32>,
+}
+
+/// The user and primary group are those of the moment of `connect`. Capabilities and further groups are read from
+/// `/proc`, and believed only while that process belongs to the very user: the kernel gives the files of a process
+/// that gained privilege by a set-user-id program or file capabilities to root, so that nobody becomes elevated by
+/// connecting and then executing one.
+fn identify(peer: UCred) -> Identity {
+    let uid = peer.uid.as_raw();
+    let folder = PathBuf::from(format!("/proc/{}", peer.pid.as_raw_nonzero()));
+    let same = || fs::metadata(&folder).is_ok_and(|data| data.uid() == uid);
+    let status = same().then(|| fs::read_to_string(folder.join("status")).ok()).flatten().filter(|_| same());
+    let field = |name: &str| {
+        status
+            .iter()
+            .flat_map(|text| text.lines())
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_default()
+    };
+    let capable = u64::from_str_radix(field("CapEff:").trim(), 16)
+        .is_ok_and(|capabilities| capabilities >> CAP_NET_ADMIN & 1 == 1);
+    let further = field("Groups:").split_ascii_whitespace().filter_map(|group| group.parse().ok());
+    let groups = std::iter::once(peer.gid.as_raw()).chain(further).take(GROUPS).collect();
+    Identity { elevated: uid == 0 || capable, groups }
 }
 
 async fn session(stream: UnixStream, place: Place, requests: mpsc::Sender<Request>) {
@@ -166,7 +191,7 @@ async fn session(stream: UnixStream, place: Place, requests: mpsc::Sender<Reques
     if requests.send(Request::Opened(id)).await.is_err() {
         return;
     }
-    if let Err(error) = serve_session(stream, place.actor, &requests).await {
+    if let Err(error) = serve_session(stream, place.actor.clone(), &requests).await {
         tracing::debug!(%error, session = id.0, "a session did not begin");
     }
     let _ = requests.send(Request::Closed(id)).await;
@@ -212,7 +237,8 @@ impl Link {
 
     async fn command(&self, command: Command) -> Result<Reply, BusFailure> {
         let command = Box::new(command);
-        Ok(self.ask(|answer| Request::Command { actor: self.actor, command, answer }).await??)
+        let actor = self.actor.clone();
+        Ok(self.ask(|answer| Request::Command { actor, command, answer }).await??)
     }
 
     async fn done(&self, command: Command) -> Result<(), BusFailure> {
@@ -262,6 +288,11 @@ impl HostedNetwork {
     async fn set_ssid(&self, ssid: &[u8]) -> Result<(), BusFailure> {
         let ssid = Ssid::new(ssid).map_err(|error| bad("ssid", error))?;
         self.link.done(Command::SetSsid(ssid)).await
+    }
+
+    async fn set_connection(&self, ssid: &[u8], peers: u32) -> Result<(), BusFailure> {
+        let ssid = Ssid::new(ssid).map_err(|error| bad("ssid", error))?;
+        self.link.done(Command::SetConnection(ConnectionSettings { ssid, max_peers: peers })).await
     }
 
     async fn set_max_peers(&self, peers: u32) -> Result<(), BusFailure> {
@@ -315,6 +346,21 @@ impl HostedNetwork {
             secondary_key_persistent: settings.secondary_key == Some(true),
             reservations: settings.reservations,
         })?)
+    }
+
+    #[zbus(out_args("sddl", "set_by", "granted_access"))]
+    async fn security_settings(&self, object: u32) -> Result<(String, String, u32), BusFailure> {
+        let Reply::Security(Security { descriptor, set_by, granted }) =
+            self.link.command(Command::QuerySecurity(object)).await?
+        else {
+            return Err(unexpected());
+        };
+        Ok((descriptor.into(), set_by.as_str().to_owned(), granted))
+    }
+
+    async fn set_security_settings(&self, object: u32, sddl: &str) -> Result<(), BusFailure> {
+        let descriptor = Descriptor::parse(sddl).map_err(|error| bad("the security descriptor", error))?;
+        self.link.done(Command::SetSecurity(object, descriptor)).await
     }
 }
 

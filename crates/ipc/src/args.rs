@@ -4,6 +4,7 @@ use hn_types::{
     Key, Ssid,
     network::MediaType,
     settings::{PrivateChoice, PublicChoice, Reservation},
+    station::StationView,
     view::SetBy,
 };
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,17 @@ pub struct KeysView {
     pub secondary_persistent: bool,
 }
 
+/// The answer of `HostedNetwork.SecuritySettings`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecuritySettings {
+    /// The access list in SDDL.
+    pub sddl: String,
+    /// Who said so.
+    pub set_by: SetBy,
+    /// What the caller may do: an access mask.
+    pub granted_access: u32,
+}
+
 /// One row of the answer of `Sharing.Connections`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionView {
@@ -95,6 +107,9 @@ pub struct ConnectionView {
     pub hosted_network: bool,
     /// Whether the default route leads through it.
     pub default_route: bool,
+    /// What it is as a Wi-Fi station, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub station: Option<StationView>,
 }
 
 /// One row of the answer of `Service.Parts`.

@@ -25,6 +25,8 @@ pub trait HostedNetwork {
     fn set_enabled(&self, enabled: bool) -> zbus::Result<()>;
     /// Names the network.
     fn set_ssid(&self, ssid: &[u8]) -> zbus::Result<()>;
+    /// Name and size in one step. A running network stops.
+    fn set_connection(&self, ssid: &[u8], peers: u32) -> zbus::Result<()>;
     /// Limits the number of devices.
     fn set_max_peers(&self, peers: u32) -> zbus::Result<()>;
     /// Makes a new primary key.
@@ -37,6 +39,10 @@ pub trait HostedNetwork {
     fn keys(&self) -> zbus::Result<Fields>;
     /// The settings: [`crate::args::SettingsView`].
     fn settings(&self) -> zbus::Result<Fields>;
+    /// The access list of a securable object (0 to 16) in SDDL, `policy` or `user`, and what the caller may do.
+    fn security_settings(&self, object: u32) -> zbus::Result<(String, String, u32)>;
+    /// Changes the access list of a securable object. Needs write access on it.
+    fn set_security_settings(&self, object: u32, sddl: &str) -> zbus::Result<()>;
 }
 
 /// Sharing.

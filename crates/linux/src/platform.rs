@@ -90,6 +90,7 @@ impl Platform for LinuxPlatform {
             forwarding: LinuxForwarding::new(Rc::clone(&journal)),
             firewall: LinuxFirewall::new(journal),
             services,
+            stations: LinuxRadio::stations(),
         })
     }
 }

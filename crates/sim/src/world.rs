@@ -9,9 +9,10 @@ use hn_types::{
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
     radio::{
-        Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, RadioInterface,
+        Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, PhyType, RadioInterface,
         RadioSwitch, RadioView,
     },
+    station::{Authentication, Cipher, StationLink},
 };
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -191,6 +192,21 @@ impl World {
             resolvers: vec![(Ipv4Addr::new(10, 20, 30, 1), 53).into()],
             host_name: "simulated".to_owned(),
         }
+    }
+
+    /// The connected stations, measured.
+    pub(crate) fn stations(&self) -> BTreeMap<IfName, StationLink> {
+        let stations = self.adapter.iter().flat_map(|adapter| &adapter.interfaces).filter(|i| i.connected);
+        let link = StationLink {
+            bssid: Some(MacAddr([0x02, 0, 0, 0, 0x99, 0x01])),
+            phy: Some(PhyType::Ht),
+            authentication: Some(Authentication::Wpa2Personal),
+            cipher: Some(Cipher::Ccmp),
+            signal_dbm: Some(-52),
+            receive_kbps: Some(72_200),
+            transmit_kbps: Some(65_000),
+        };
+        stations.map(|station| (station.name, link)).collect()
     }
 
     /// The plans that hold.

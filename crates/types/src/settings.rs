@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IfName, Key, Ssid};
+use crate::{Descriptor, IfName, Key, Ssid};
 
 /// `WLAN_HOSTED_NETWORK_CONNECTION_SETTINGS`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct StoredSettings {
     /// Addresses promised to devices for ever.
     #[serde(default)]
     pub reservations: Vec<Reservation>,
+    /// The access list of [`crate::security::ELEVATED_ACCESS`]; absent: the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevated_access: Option<Descriptor>,
 }
 
 impl StoredSettings {

@@ -25,7 +25,6 @@ mod ffi;
 mod library;
 mod mirror;
 mod notify;
-mod profile;
 mod reasons;
 mod security;
 pub mod types;

@@ -235,7 +235,8 @@ impl World {
     pub(crate) fn send(&mut self, session: u64, elevated: bool, command: Command) -> RequestId {
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        let actor = Actor { session: SessionId(session), uid: if elevated { 0 } else { 1000 }, elevated };
+        let uid = if elevated { 0 } else { 1000 };
+        let actor = Actor { session: SessionId(session), uid, elevated, groups: [uid].into() };
         self.core.handle_command(request, actor, command, self.now);
         self.drain();
         request

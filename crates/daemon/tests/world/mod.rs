@@ -2,13 +2,18 @@
 
 use std::{
     cell::RefCell,
+    fs,
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
 use futures_util::StreamExt;
-use hostednet::{EventStream, Session, types::view::Event};
+use hostednet::{EventStream, Session, blocking, types::view::Event};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
@@ -24,11 +29,21 @@ pub(crate) struct World {
     daemon: RefCell<Option<Child>>,
 }
 
+/// A user other than the test's.
+#[derive(Clone, Copy)]
+pub(crate) struct Who {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
 /// Runs a test in a world of its own.
 pub(crate) fn run(test: impl AsyncFnOnce(&World)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let world = World { folder: tempfile::tempdir().unwrap(), daemon: RefCell::new(None) };
+        let folder = tempfile::tempdir().unwrap();
+        // Other users have to reach the socket.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let world = World { folder, daemon: RefCell::new(None) };
         world.start().await;
         timeout(LIMIT, test(&world)).await.expect("the test takes too long");
     });
@@ -65,6 +80,20 @@ impl World {
     /// A new session.
     pub(crate) async fn session(&self) -> Session {
         Session::connect(&self.socket()).await.unwrap()
+    }
+
+    /// Does `work` with a session of another user: of a thread that becomes that user and never anybody else again.
+    /// It cannot record evidence; whoever calls this can.
+    pub(crate) fn act_as(&self, who: Who, work: impl FnOnce(&blocking::Session) + Send + 'static) {
+        let socket = self.socket();
+        let thread = thread::spawn(move || {
+            let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
+            set_thread_groups(&[]).unwrap();
+            set_thread_res_gid(gid, gid, gid).unwrap();
+            set_thread_res_uid(uid, uid, uid).unwrap();
+            work(&blocking::Session::connect(&socket).unwrap());
+        });
+        thread.join().expect("the other user's part");
     }
 
     /// One command on the console and its answer.

@@ -2,17 +2,19 @@
 
 use std::ffi::c_void;
 
-use hostednet::types::{
-    Key, Reason, SecondaryKey, Ssid,
-    radio::PhyType,
-    view::{HostedState, SetBy, Snapshot},
+use hostednet::{
+    station_profile,
+    types::{
+        Key, Reason, SecondaryKey, Ssid,
+        radio::PhyType,
+        view::{HostedState, SetBy, Snapshot},
+    },
 };
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{code, memory::hand_out, put, session::guid_bytes, session::wide, with_client, with_reason};
 use crate::{
     library::Refusal,
-    profile::station_profile,
     types::{
         BOOL, DOT11_AUTH_ALGO_RSNA_PSK, DOT11_CIPHER_ALGO_CCMP, DWORD, ERROR_BAD_CONFIGURATION,
         ERROR_NOT_SUPPORTED, GUID, HANDLE, WLAN_HOSTED_NETWORK_CONNECTION_SETTINGS,
