@@ -72,7 +72,8 @@ pub(crate) async fn join(arguments: Join) -> Result<ExitCode, Error> {
 fn key(arguments: &Join) -> Result<Key, Error> {
     let (text, from) = read_key_text(arguments.key_file.as_deref())?;
     let raw = text.len() == 64;
-    if raw { Key::from_hex(&text) } else { Key::passphrase(text.to_string()) }.map_err(|error| usage(&from, error))
+    if raw { Key::from_hex(&text) } else { Key::passphrase(text.to_string()) }
+        .map_err(|error| usage(&from, error))
 }
 
 /// One change for programs.
@@ -96,7 +97,7 @@ impl<'a> Line<'a> {
             interface: told.interface.to_string(),
             ssid,
             change: told.change,
-            names_set_by: addressed.then(|| match told.names {
+            names_set_by: addressed.then_some(match told.names {
                 NamesBy::Nobody => "nobody",
                 NamesBy::SystemdResolved => "systemd-resolved",
                 NamesBy::Resolvconf => "resolvconf",
@@ -173,12 +174,18 @@ fn gave_up(ssid: Ssid, why: Option<&Change>) -> Error {
         Some(Change::Refused { cause, .. }) => (
             refusal(*cause).to_owned(),
             match cause {
-                Refusal::WrongKey => "ask for the key again: hostednet key show, on the machine that runs the network",
-                Refusal::Rejected | Refusal::Timeout => "come closer, or look at the log of the network's machine",
+                Refusal::WrongKey => {
+                    "ask for the key again: hostednet key show, on the machine that runs the network"
+                }
+                Refusal::Rejected | Refusal::Timeout => {
+                    "come closer, or look at the log of the network's machine"
+                }
             },
         ),
         Some(Change::NotFound) => ("it is not there".to_owned(), "start it, or come closer"),
-        Some(Change::NoAddress { .. }) => ("it gave us no address".to_owned(), "look at the network's DHCP server"),
+        Some(Change::NoAddress { .. }) => {
+            ("it gave us no address".to_owned(), "look at the network's DHCP server")
+        }
         Some(Change::Lost { reason, .. }) => (format!("the connection was lost (reason {reason})"), ""),
         Some(Change::Trouble { cause, .. }) => (cause.clone(), ""),
         Some(
@@ -245,7 +252,10 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["state"], "online");
         assert_eq!((&value["ssid"], &value["interface"]), (&"cafe".into(), &"wlan0".into()));
-        assert_eq!((&value["address"], &value["names_set_by"]), (&"192.168.137.5/24".into(), &"nobody".into()));
+        assert_eq!(
+            (&value["address"], &value["names_set_by"]),
+            (&"192.168.137.5/24".into(), &"nobody".into())
+        );
         let lost = Change::Lost { reason: 3, locally: false };
         let text = serde_json::to_string(&Line::new(told(&lost), Ssid::new(b"cafe").unwrap())).unwrap();
         assert!(text.contains(r#""state":"lost","reason":3"#) && !text.contains("names_set_by"), "{text}");
@@ -265,13 +275,23 @@ mod tests {
     fn people_are_told_what_they_have_and_what_is_not_set() {
         let online = Change::Online(lease());
         let text = sentence(told(&online), Ssid::new(b"cafe").unwrap(), Style::plain()).unwrap();
-        assert!(text.starts_with("Online: 192.168.137.5/24, router 192.168.137.1, name servers 192.168.137.1 (not set"), "{text}");
+        assert!(
+            text.starts_with(
+                "Online: 192.168.137.5/24, router 192.168.137.1, name servers 192.168.137.1 (not set"
+            ),
+            "{text}"
+        );
     }
 
     #[test]
     fn what_is_missing_is_named_with_what_to_install() {
-        let error = DriverError::new(DriverErrorKind::Unsupported, "start wpa_supplicant", "wlan0", "it is not installed")
-            .with_remedy("apt-get install wpasupplicant");
+        let error = DriverError::new(
+            DriverErrorKind::Unsupported,
+            "start wpa_supplicant",
+            "wlan0",
+            "it is not installed",
+        )
+        .with_remedy("apt-get install wpasupplicant");
         let failure = failed(&error).to_failure();
         assert_eq!((failure.code.exit_status(), failure.object.as_str()), (1, "wlan0"));
         assert_eq!(failure.remedy, "apt-get install wpasupplicant");

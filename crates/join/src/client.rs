@@ -75,11 +75,23 @@ enum State {
     /// INIT is entered at the next wake-up.
     Waiting,
     /// INIT-REBOOT and REBOOTING: an address we had is asked for.
-    Rebooting { address: Ipv4Addr, sent: u32 },
-    Selecting { sent: u32 },
-    Requesting { address: Ipv4Addr, server: Ipv4Addr, sent: u32 },
+    Rebooting {
+        address: Ipv4Addr,
+        sent: u32,
+    },
+    Selecting {
+        sent: u32,
+    },
+    Requesting {
+        address: Ipv4Addr,
+        server: Ipv4Addr,
+        sent: u32,
+    },
     /// Granted, and looked whether somebody else has it.
-    Probing { lease: Lease, sent: u32 },
+    Probing {
+        lease: Lease,
+        sent: u32,
+    },
     Bound,
     Renewing,
     Rebinding,
@@ -162,7 +174,8 @@ impl Client {
         self.watch = None;
         self.refusals = 0;
         let held = self.held.as_ref().map(|held| held.lease.address.address());
-        let earlier = self.earlier.filter(|(_, end)| end.is_none_or(|end| end > now)).map(|(address, _)| address);
+        let earlier =
+            self.earlier.filter(|(_, end)| end.is_none_or(|end| end > now)).map(|(address, _)| address);
         match held.or(earlier) {
             Some(address) => self.reboot(address, now),
             None => self.discover(now),
@@ -185,8 +198,13 @@ impl Client {
             self.xid = self.random.next_u32();
             self.began = now;
             let Lease { address, server, server_mac, .. } = held.lease;
-            let question = Question { ciaddr: address.address(), server: Some(server), ..self.question(Kind::Release, now) };
-            let route = Route { from: self.mac, to: server_mac, source: address.address(), destination: server };
+            let question = Question {
+                ciaddr: address.address(),
+                server: Some(server),
+                ..self.question(Kind::Release, now)
+            };
+            let route =
+                Route { from: self.mac, to: server_mac, source: address.address(), destination: server };
             let bytes = frame::datagram(route, &question.to_bytes());
             self.put(Output::Send(bytes));
         }
@@ -284,10 +302,10 @@ impl Client {
                 }
             }
             // Only the server that was asked refuses; in the other states any may.
-            (State::Requesting { server, .. }, Verdict::Nak) => {
-                if answer.server.is_none_or(|who| who == *server) {
-                    self.refused(now);
-                }
+            (State::Requesting { server, .. }, Verdict::Nak)
+                if answer.server.is_none_or(|who| who == *server) =>
+            {
+                self.refused(now);
             }
             (State::Rebooting { .. } | State::Renewing | State::Rebinding, Verdict::Nak) => self.refused(now),
             _ => {}

@@ -97,7 +97,8 @@ fn ipv4(packet: &[u8]) -> Option<&[u8]> {
     let &[version, _, high, low, _, _, more, offset, _, protocol, ..] = packet.first_chunk::<20>()?;
     let header = usize::from(version & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([high, low]));
-    if version >> 4 != 4 || header < 20 || protocol != UDP || u16::from_be_bytes([more, offset]) & 0x3fff != 0 {
+    if version >> 4 != 4 || header < 20 || protocol != UDP || u16::from_be_bytes([more, offset]) & 0x3fff != 0
+    {
         return None;
     }
     let (header, datagram) = packet.get(..total)?.split_at_checked(header)?;

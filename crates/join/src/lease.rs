@@ -53,7 +53,8 @@ impl Lease {
         // RFC 2131 §4.4.5: T1 before T2 before the end, else the defaults.
         let given = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let rebind = given(answer.rebind).filter(|rebind| *rebind < whole).unwrap_or(whole * 7 / 8);
-        let renew = given(answer.renew).filter(|renew| *renew < rebind).unwrap_or(rebind.min(whole / 2));
+        let renew =
+            given(answer.renew).filter(|renew| *renew < rebind).unwrap_or_else(|| rebind.min(whole / 2));
         Some(Self {
             address: Subnet4::new(address, prefix)?,
             router: answer.router.filter(|router| !router.is_unspecified()),
@@ -147,6 +148,9 @@ mod tests {
 
     #[test]
     fn a_lease_without_end_has_no_seconds() {
-        assert_eq!(lease(&Answer { lease: Some(u32::MAX), ..answer() }).map(|lease| lease.seconds), Some(None));
+        assert_eq!(
+            lease(&Answer { lease: Some(u32::MAX), ..answer() }).map(|lease| lease.seconds),
+            Some(None)
+        );
     }
 }

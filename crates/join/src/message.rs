@@ -137,7 +137,8 @@ impl Answer {
         let mut options = BTreeMap::new();
         walk(message.get(FILE.end + 4..)?, &mut options)?;
         // RFC 2131 §4.1: an overloaded `file` is read before `sname`.
-        let overload = options.get(&52).and_then(|value: &Vec<u8>| value.first().copied()).unwrap_or_default();
+        let overload =
+            options.get(&52).and_then(|value: &Vec<u8>| value.first().copied()).unwrap_or_default();
         if overload & 1 != 0 {
             walk(message.get(FILE)?, &mut options)?;
         }

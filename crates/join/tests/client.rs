@@ -12,7 +12,10 @@ const DEVICE: MacAddr = MacAddr([2, 0, 0, 0, 0, 7]);
 const HOST: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 
 fn server(subnet: &str, lease: u64, now: Now) -> Server {
-    let raw = RawConfig { lease: Duration::from_secs(lease), ..RawConfig::standalone(HOST, subnet.parse().unwrap()) };
+    let raw = RawConfig {
+        lease: Duration::from_secs(lease),
+        ..RawConfig::standalone(HOST, subnet.parse().unwrap())
+    };
     let mut server = Server::new(Config::new(raw).unwrap(), 7, now);
     server.handle_timeout(now);
     server
@@ -113,7 +116,8 @@ impl Wire {
         let mut steps = 0;
         loop {
             let server = self.server.as_ref().and_then(Server::poll_timeout).map(|(at, _)| at);
-            let next = self.client.poll_timeout().into_iter().chain(server).min().map_or(end, |at| at.min(end));
+            let next =
+                self.client.poll_timeout().into_iter().chain(server).min().map_or(end, |at| at.min(end));
             let next = next.max(self.now.mono);
             self.now = start + next.since(start.mono);
             self.client.handle_timeout(self.now.mono);

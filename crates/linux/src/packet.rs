@@ -56,20 +56,20 @@ const DHCP_OR_ARP: [Instruction; 12] = arp_or_udp(DHCP_SERVER);
 /// ARP, and unfragmented UDP over IPv4 to `port`.
 const fn arp_or_udp(port: u16) -> [Instruction; 12] {
     [
-    (LOAD_HALF, 0, 0, 12),
-    (JUMP_EQUAL, 8, 0, 0x0806),
-    (JUMP_EQUAL, 0, 8, 0x0800),
-    (LOAD_BYTE, 0, 0, 23),
-    (JUMP_EQUAL, 0, 6, 17),
-    (LOAD_HALF, 0, 0, 20),
-    // More fragments, or not the first.
-    (JUMP_SET, 4, 0, 0x3fff),
-    (LOAD_HEADER_LENGTH, 0, 0, 14),
-    (LOAD_HALF_INDEXED, 0, 0, 16),
-    (JUMP_EQUAL, 0, 1, port as u32),
-    (RETURN, 0, 0, ALL),
-    (RETURN, 0, 0, 0),
-]
+        (LOAD_HALF, 0, 0, 12),
+        (JUMP_EQUAL, 8, 0, 0x0806),
+        (JUMP_EQUAL, 0, 8, 0x0800),
+        (LOAD_BYTE, 0, 0, 23),
+        (JUMP_EQUAL, 0, 6, 17),
+        (LOAD_HALF, 0, 0, 20),
+        // More fragments, or not the first.
+        (JUMP_SET, 4, 0, 0x3fff),
+        (LOAD_HEADER_LENGTH, 0, 0, 14),
+        (LOAD_HALF_INDEXED, 0, 0, 16),
+        (JUMP_EQUAL, 0, 1, port as u32),
+        (RETURN, 0, 0, ALL),
+        (RETURN, 0, 0, 0),
+    ]
 }
 
 const NOTHING: [Instruction; 1] = [(RETURN, 0, 0, 0)];

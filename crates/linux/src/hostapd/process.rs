@@ -242,7 +242,8 @@ mod tests {
     }
 
     fn shell(script: &str, inherited: Arc<OwnedFd>) -> Process {
-        Process::spawn(Path::new("/bin/sh"), &[OsStr::new("-c"), OsStr::new(script)], Some(inherited)).unwrap()
+        Process::spawn(Path::new("/bin/sh"), &[OsStr::new("-c"), OsStr::new(script)], Some(inherited))
+            .unwrap()
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -71,7 +71,11 @@ impl Addressing {
     pub fn begin(&mut self) -> Result<(), DriverError> {
         let index = interface(self.interface)?.index;
         let failed = |error: &io::Error| {
-            crate::undo::io_failure("watch the packet socket", std::path::Path::new(self.interface.as_str()), error)
+            crate::undo::io_failure(
+                "watch the packet socket",
+                std::path::Path::new(self.interface.as_str()),
+                error,
+            )
         };
         let socket = client_socket(self.interface, index)?;
         self.socket = Some(watched(socket, Interest::READABLE).map_err(|error| failed(&error))?);

@@ -173,8 +173,13 @@ fn only_interface() -> Result<IfName, DriverError> {
         several => {
             let names: Vec<String> = several.iter().map(ToString::to_string).collect();
             let names = names.join(", ");
-            Err(DriverError::new(DriverErrorKind::Invalid, op, "this machine", format!("there are several: {names}"))
-                .with_remedy("name one with --interface"))
+            Err(DriverError::new(
+                DriverErrorKind::Invalid,
+                op,
+                "this machine",
+                format!("there are several: {names}"),
+            )
+            .with_remedy("name one with --interface"))
         }
     }
 }

@@ -83,10 +83,12 @@ impl Setup {
         let names = self.applied.take().map_or(Names::Nobody, |applied| applied.names);
         let applied = self.applied.insert(Applied { index, address: lease.address, routed: false, names });
         let route = open()?;
-        route.request(NEW_ADDRESS, CREATE | REPLACE, &address_body(index, lease.address)).map_err(|refusal| {
-            let target = format!("{} on {}", lease.address, self.interface);
-            driver_error("give the interface an address", target, &refusal)
-        })?;
+        route.request(NEW_ADDRESS, CREATE | REPLACE, &address_body(index, lease.address)).map_err(
+            |refusal| {
+                let target = format!("{} on {}", lease.address, self.interface);
+                driver_error("give the interface an address", target, &refusal)
+            },
+        )?;
         if let Some(router) = lease.router {
             let mut body = route_body(index);
             attribute(&mut body, 5, &router.octets());

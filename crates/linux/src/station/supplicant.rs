@@ -382,7 +382,8 @@ impl Network {
                 ("psk", Zeroizing::new(format!("\"{}\"", passphrase.expose()))),
             ]),
             Some(Key::Raw(raw)) => {
-                variables.extend([("key_mgmt", plain("WPA-PSK")), ("psk", Zeroizing::new(hex(raw.expose())))]);
+                variables
+                    .extend([("key_mgmt", plain("WPA-PSK")), ("psk", Zeroizing::new(hex(raw.expose())))]);
             }
             None => variables.push(("key_mgmt", plain("NONE"))),
         }
@@ -406,7 +407,7 @@ fn last_words(child: &Process) -> Option<String> {
         ["fail", "could not", "error", "in use", "invalid", "no such"].iter().any(|word| line.contains(word))
     };
     let how = child.exited().borrow().clone();
-    let said = lines.iter().find(telling).or(lines.last()).cloned();
+    let said = lines.iter().find(telling).or_else(|| lines.last()).cloned();
     match (how, said) {
         (Some(how), Some(said)) => Some(format!("it {how}: {said}")),
         (how, said) => how.map(|how| format!("it {how}")).or(said),
@@ -422,9 +423,9 @@ async fn strongest(control: &Control, ssid: &Ssid, elapsed: Duration) -> Option<
         let answer = control.ask(&format!("BSS RANGE={from}- MASK={BSS_MASK}"), ASK).await.ok()?;
         let found = words::access_points(&answer);
         let Some(last) = found.iter().map(|bss| bss.id).max() else { break };
-        let fresh = found.into_iter().filter(|bss| {
-            bss.ssid == ssid.as_bytes() && bss.age <= elapsed.as_secs().saturating_add(1)
-        });
+        let fresh = found
+            .into_iter()
+            .filter(|bss| bss.ssid == ssid.as_bytes() && bss.age <= elapsed.as_secs().saturating_add(1));
         best = best.into_iter().chain(fresh).max_by_key(|bss| bss.level_dbm);
         from = last.checked_add(1)?;
     }
