@@ -7,6 +7,7 @@
 mod check;
 mod conformance;
 mod demo;
+mod examples;
 mod layers;
 mod packages;
 mod test;
