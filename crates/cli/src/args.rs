@@ -8,7 +8,7 @@ use hostednet::types::{IfName, Ssid, settings::PublicChoice};
 
 /// Makes this machine an access point and shares its connection.
 #[derive(Debug, Parser)]
-#[command(name = "hostednet", version, about, after_help = AFTER)]
+#[command(name = "hostednet", version, after_help = AFTER)]
 pub struct Args {
     /// The service's socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
@@ -18,7 +18,8 @@ pub struct Args {
     pub command: Verb,
 }
 
-const AFTER: &str = "\
+/// What follows the list of options and verbs in the help; the man page cuts it at the empty line.
+pub(crate) const AFTER: &str = "\
 Examples:
   sudo hostednet up                               share this machine's connection over Wi-Fi
   sudo hostednet up --ssid 'Café ☕' --key-file -  with a name and a key of your own
@@ -90,6 +91,27 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ServiceVerb,
     },
+    /// The commands and the output of Windows' netsh, for scripts that know them
+    #[command(disable_help_flag = true)]
+    Netsh {
+        /// What follows netsh: `wlan show hostednetwork`; ? lists the commands
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
+    /// The same for net: `net start|stop sharedaccess`
+    #[command(disable_help_flag = true)]
+    Net {
+        /// What follows net
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
+    /// The same for sc: `sc query|start|stop sharedaccess`
+    #[command(disable_help_flag = true)]
+    Sc {
+        /// What follows sc
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
     /// Print the completions of a shell
     #[command(hide = true)]
     Completions {
@@ -98,7 +120,11 @@ pub enum Verb {
     },
     /// Print the man page
     #[command(hide = true)]
-    Man,
+    Man {
+        /// Write the man pages and the completions of every subcommand below this folder instead
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        to: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `up`.

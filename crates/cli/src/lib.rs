@@ -6,10 +6,15 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod argv;
 mod commands;
 mod daemon;
+mod entry;
 mod hold;
 mod join;
+pub mod manual;
+mod net;
+mod netsh;
 pub mod qr;
 mod report;
 pub mod screen;
@@ -17,5 +22,6 @@ mod style;
 mod table;
 mod terminal;
 mod up;
+mod win32;
 
-pub use commands::run;
+pub use entry::run;
