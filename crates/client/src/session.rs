@@ -14,6 +14,7 @@ use hn_ipc::{
 };
 use hn_types::{
     Key, MacAddr, SecondaryKey, Ssid,
+    part::StartType,
     settings::Reservation,
     view::{SetBy, Snapshot},
 };
@@ -205,7 +206,7 @@ impl Session {
         self.rows(self.service.parts().await)
     }
 
-    /// Starts a part, `wlan` or `sharedaccess`. Needs elevation.
+    /// Starts a part, `wlan` or `sharedaccess` (also under its other names). Needs elevation.
     pub async fn start_part(&self, name: &str) -> Result<(), Error> {
         self.done(self.service.start_part(name).await)
     }
@@ -213,6 +214,11 @@ impl Session {
     /// Stops a part, `wlan` or `sharedaccess`. Needs elevation.
     pub async fn stop_part(&self, name: &str) -> Result<(), Error> {
         self.done(self.service.stop_part(name).await)
+    }
+
+    /// Says when a part starts. What runs goes on. Needs elevation.
+    pub async fn set_start_type(&self, name: &str, start_type: StartType) -> Result<(), Error> {
+        self.done(self.service.set_start_type(name, start_type.as_str()).await)
     }
 
     /// The snapshot of this moment and every event after it; nothing falls between.

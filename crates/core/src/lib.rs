@@ -50,10 +50,10 @@ mod transact;
 mod up;
 mod view;
 
+pub use hn_types::part::{Part, StartType};
+
 pub use self::{
-    command::{
-        Actor, Command, Keys, Part, Reply, RequestId, Security, ServiceStatus, SessionId, Settings, UpRequest,
-    },
+    command::{Actor, Command, Keys, PartStatus, Reply, RequestId, Security, SessionId, Settings, UpRequest},
     config::{Config, Deadlines, Limits},
     core::Core,
     effect::{Effect, EffectDone, EffectId, Output},

@@ -17,12 +17,12 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use hn_core::{Actor, Command, Keys, Part, Reply, Security, SessionId, UpRequest};
+use hn_core::{Actor, Command, Keys, Part, PartStatus, Reply, Security, SessionId, StartType, UpRequest};
 use hn_ipc::{
     args::{KeysView, PartView, SettingsView, ShareArgs, UpArgs},
     error::BusFailure,
@@ -32,7 +32,7 @@ use hn_types::{
     ConnectionSettings, Descriptor, ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
     mac::MacAddrError,
     settings::{Reservation, SharingPair},
-    view::{NumberedEvent, SharingPhase},
+    view::NumberedEvent,
 };
 use rustix::net::{UCred, sockopt::socket_peercred};
 use tokio::{
@@ -48,6 +48,12 @@ const SESSIONS: usize = 1_024;
 
 /// Sessions of one user other than root.
 const SESSIONS_PER_USER: usize = 256;
+
+/// Sessions beyond those limits that are told so, all at once. Further ones are hung up on.
+const REFUSED: usize = 32;
+
+/// Whoever was told so is disconnected.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A client that does not finish its authentication is disconnected.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -116,6 +122,7 @@ impl Drop for Bus {
 #[derive(Debug, Default)]
 struct Census {
     users: Mutex<HashMap<u32, usize>>,
+    refused: AtomicUsize,
     next: AtomicU64,
 }
 
@@ -124,6 +131,8 @@ struct Census {
 struct Place {
     census: Arc<Census>,
     actor: Actor,
+    /// It is not one of the sessions: every call is answered with this.
+    refusal: Option<Failure>,
 }
 
 impl Census {
@@ -132,20 +141,35 @@ impl Census {
         let uid = peer.uid.as_raw();
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, own) = (users.values().sum::<usize>(), users.get(&uid).copied().unwrap_or_default());
-        if all >= SESSIONS || (uid != 0 && own >= SESSIONS_PER_USER) {
-            return Err(format!("user {uid} has {own} of {all} sessions"));
+        let full = all >= SESSIONS || (uid != 0 && own >= SESSIONS_PER_USER);
+        let refusal = full.then(|| {
+            let cause = format!("user {uid} has {own} of {all} open sessions");
+            let reason = Reason::InsufficientResources;
+            Failure::check(ErrorCode::SessionLimitExceeded, reason, "session", cause)
+                .with_remedy("close sessions that are not needed")
+        });
+        if let Some(refusal) = &refusal {
+            if self.refused.fetch_add(1, Ordering::Relaxed) >= REFUSED {
+                self.refused.fetch_sub(1, Ordering::Relaxed);
+                return Err(refusal.cause.clone());
+            }
+        } else {
+            users.insert(uid, own + 1);
         }
-        users.insert(uid, own + 1);
         drop(users);
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let Identity { elevated, groups } = identify(peer);
         let actor = Actor { session, uid, elevated, groups: groups.into() };
-        Ok(Place { census: Arc::clone(self), actor })
+        Ok(Place { census: Arc::clone(self), actor, refusal })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.refusal.is_some() {
+            self.census.refused.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
         let mut users = self.census.users.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = users.get_mut(&self.actor.uid) {
             *own -= 1;
@@ -188,21 +212,25 @@ fn identify(peer: UCred) -> Identity {
 
 async fn session(stream: UnixStream, place: Place, requests: mpsc::Sender<Request>) {
     let id = place.actor.session;
+    let link =
+        Link { actor: place.actor.clone(), requests: requests.clone(), refusal: place.refusal.clone() };
+    if place.refusal.is_some() {
+        if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, serve_session(stream, link)).await {
+            tracing::debug!(%error, session = id.0, "a refused session did not begin");
+        }
+        return;
+    }
     if requests.send(Request::Opened(id)).await.is_err() {
         return;
     }
-    if let Err(error) = serve_session(stream, place.actor.clone(), &requests).await {
+    if let Err(error) = serve_session(stream, link).await {
         tracing::debug!(%error, session = id.0, "a session did not begin");
     }
     let _ = requests.send(Request::Closed(id)).await;
 }
 
-async fn serve_session(
-    stream: UnixStream,
-    actor: Actor,
-    requests: &mpsc::Sender<Request>,
-) -> zbus::Result<()> {
-    let link = Link { actor, requests: requests.clone() };
+async fn serve_session(stream: UnixStream, link: Link) -> zbus::Result<()> {
+    let requests = link.requests.clone();
     let path = hn_ipc::OBJECT_PATH;
     let builder = Builder::unix_stream(stream.into_std()?)
         .server(Guid::generate())
@@ -226,10 +254,14 @@ async fn serve_session(
 struct Link {
     actor: Actor,
     requests: mpsc::Sender<Request>,
+    refusal: Option<Failure>,
 }
 
 impl Link {
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, BusFailure> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone().into());
+        }
         let (sender, answer) = oneshot::channel();
         self.requests.send(request(sender)).await.map_err(|_| ending())?;
         Ok(answer.await.map_err(|_| ending())?)
@@ -410,11 +442,7 @@ struct Service {
 
 impl Service {
     async fn part(&self, name: &str, start: bool) -> Result<(), BusFailure> {
-        let part = match name {
-            "wlan" => Part::Wlan,
-            "sharedaccess" => Part::SharedAccess,
-            other => return Err(bad("the part", format!("{other:?} is neither wlan nor sharedaccess"))),
-        };
+        let part = part_of(name)?;
         self.link.done(if start { Command::ServiceStart(part) } else { Command::ServiceStop(part) }).await
     }
 }
@@ -438,21 +466,18 @@ impl Service {
     }
 
     async fn parts(&self) -> Result<Vec<Fields>, BusFailure> {
-        let Reply::Services(status) = self.link.command(Command::ServiceStatus).await? else {
+        let Reply::Parts(parts) = self.link.command(Command::ServiceStatus).await? else {
             return Err(unexpected());
         };
-        let phase = |running| if running { SharingPhase::Running } else { SharingPhase::Stopped };
-        // SharedAccess is "running" while it may be used, whether or not anything is shared; what
-        // it is doing to get there is its pending phase.
-        let sharing = match status.sharing {
-            pending @ (SharingPhase::StartPending | SharingPhase::StopPending) => pending,
-            SharingPhase::Running | SharingPhase::Stopped => phase(status.shared_access),
-        };
-        [(Part::Wlan, phase(status.wlan)), (Part::SharedAccess, sharing)]
-            .map(|(part, phase)| PartView { name: part.as_str().into(), state: phase.as_str().into() })
-            .iter()
-            .map(|view| Ok(to_fields(view)?))
-            .collect()
+        parts.into_iter().map(|part| Ok(to_fields(&part_view(part))?)).collect()
+    }
+
+    async fn set_start_type(&self, name: &str, start_type: &str) -> Result<(), BusFailure> {
+        let part = part_of(name)?;
+        let start_type = StartType::from_name(start_type).ok_or_else(|| {
+            bad("the start type", format!("{start_type:?} is none of automatic, manual and disabled"))
+        })?;
+        self.link.done(Command::SetStartType(part, start_type)).await
     }
 
     async fn start_part(&self, name: &str) -> Result<(), BusFailure> {
@@ -469,6 +494,25 @@ impl Service {
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &str {
         env!("CARGO_PKG_VERSION")
+    }
+}
+
+fn part_of(name: &str) -> Result<Part, BusFailure> {
+    Part::from_name(name).ok_or_else(|| bad("the part", format!("{name:?} is neither wlan nor sharedaccess")))
+}
+
+fn part_view(status: PartStatus) -> PartView {
+    let PartStatus { part, phase, start_type, detail } = status;
+    let depends_on = part.depends_on().iter().map(|it| it.display_name().to_owned()).collect();
+    PartView {
+        name: part.as_str().to_owned(),
+        state: phase.as_str().to_owned(),
+        display_name: part.display_name().to_owned(),
+        start_type: start_type.as_str().to_owned(),
+        depends_on,
+        dependents: Vec::new(),
+        detail,
+        process: format!("hostednetd (pid {})", std::process::id()),
     }
 }
 
