@@ -10,8 +10,6 @@ mod leave;
 mod serve;
 
 use std::collections::VecDeque;
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -63,19 +61,6 @@ pub struct Outcome {
     /// The lines of evidence (see `hn-conformance`) a passed scenario gave; a failed one proves nothing.
     #[serde(default)]
     pub evidence: String,
-}
-
-impl Outcome {
-    /// Appends the evidence to the file that `HOSTEDNET_EVIDENCE` names on the host, if any.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn record(&self) -> Result<()> {
-        let Some(path) = std::env::var_os(hn_conformance::EVIDENCE_VARIABLE) else { return Ok(()) };
-        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-        file.write_all(self.evidence.as_bytes())
-            .with_context(|| format!("cannot write evidence to {}", Path::new(&path).display()))
-    }
 }
 
 /// Every scenario.

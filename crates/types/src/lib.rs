@@ -33,7 +33,7 @@ pub use failure::{DriverError, DriverErrorKind, ErrorCode, Failure, Step};
 pub use key::{Key, KeyError, KeyRole, Passphrase, RawPsk};
 pub use mac::MacAddr;
 pub use name::{IfName, IfNameError};
-pub use net::Subnet4;
+pub use net::{Subnet4, Subnet6};
 pub use reason::Reason;
 pub use security::Descriptor;
 pub use settings::{ConnectionSettings, SecondaryKey, StoredSettings};

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 
 mod check;
+mod conformance;
 mod demo;
 mod layers;
 mod packages;
@@ -38,13 +39,15 @@ enum Chore {
     Demo,
     /// Run the tests of all four tiers, or of one: t0, t1, t2, t3
     Test(test::Selection),
+    /// Prove the rows of the contract: run the tests that name rows, end in `148/148`
+    Conformance(conformance::Options),
     /// Compare this project with its peers
     Bench {
         /// Arguments for the benchmark
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Everything CI checks: fmt, clippy, doc, deny, tidy, test
+    /// Everything CI checks: fmt, clippy, doc, deny, tidy, test, conformance
     Ci,
     /// Formatting
     Fmt,
@@ -99,6 +102,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
     match chore {
         Chore::Demo => return demo::run(&workspace),
         Chore::Test(selection) => return test::run(&workspace, &selection),
+        Chore::Conformance(options) => return conformance::run(&workspace, &options),
         Chore::Bench { arguments } => check::bench(&workspace, &arguments)?,
         Chore::Ci => return check::ci(&workspace),
         Chore::Fmt => check::fmt(&workspace)?,
