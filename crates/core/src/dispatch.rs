@@ -531,10 +531,14 @@ impl Core {
                 Phase::Starting | Phase::Active | Phase::Stopping => SharingPhase::StopPending,
                 Phase::Idle | Phase::Unavailable => SharingPhase::Stopped,
             },
-            Part::SharedAccess => match self.sharing_phase() {
-                SharingPhase::Stopped if self.shared_access => SharingPhase::Running,
-                phase => phase,
-            },
+            Part::SharedAccess => {
+                let phase = self.sharing_phase();
+                if phase == SharingPhase::Stopped && self.shared_access {
+                    SharingPhase::Running
+                } else {
+                    phase
+                }
+            }
         }
     }
 

@@ -301,11 +301,11 @@ async fn stops_during(root: &Session, other: &Session, host: u32, action: impl A
     root.set_reservation(&Reservation { mac, host, name: String::new() }).await.unwrap();
     let mut stops = 0;
     loop {
-        match next_event(&mut events, |_| true).await {
-            Event::StateChanged { old: HostedState::Active, .. } => stops += 1,
-            Event::SettingsChanged => return stops,
-            _ => {}
+        let event = next_event(&mut events, |_| true).await;
+        if event == Event::SettingsChanged {
+            return stops;
         }
+        stops += usize::from(matches!(event, Event::StateChanged { old: HostedState::Active, .. }));
     }
 }
 

@@ -194,6 +194,7 @@ impl World {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a failed test shows what the daemon said")]
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(mut daemon) = self.daemon.borrow_mut().take() {
