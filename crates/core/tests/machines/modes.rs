@@ -452,6 +452,28 @@ fn network_and_sharing_come_and_go_together() {
 }
 
 #[test]
+fn another_private_side_moves_the_servers_and_leaves_the_old_side_without() {
+    for (old, new) in [(HN, over("eth1")), (over("eth1"), HN), (over("eth1"), over("eth2"))] {
+        let interface = |choice: &PrivateChoice| match choice {
+            PrivateChoice::HostedNetwork => "hnap0".to_owned(),
+            PrivateChoice::Interface(name) => name.to_string(),
+        };
+        let mut world = standalone();
+        share(&mut world, "eth0", &[old]);
+        assert!(world.dhcp_on(&interface(&old)));
+        world.history.clear();
+        share(&mut world, "eth0", &[new]);
+        checks!(M088:
+            assert!(!world.dhcp_on(&interface(&old)));
+            assert_eq!(world.address_on(&interface(&old)), None, "the host has no address there");
+            assert!(!world.applied.forwarding.ipv4.contains(&name(&interface(&old))));
+            assert!(world.dhcp_on(&interface(&new)));
+            assert_eq!(world.address_on(&interface(&new)).as_deref(), Some("192.168.137.1/24"));
+        );
+    }
+}
+
+#[test]
 fn the_configuration_may_choose_other_networks() {
     let mut config = Config::new("h", "m");
     config.full_subnet = Some("10.77.0.1/24".parse().unwrap());
