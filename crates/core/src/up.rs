@@ -20,6 +20,7 @@ use crate::{
     keys,
     pair::checked,
     plan::ap_name,
+    roles::Half,
 };
 
 impl Core {
@@ -56,7 +57,8 @@ impl Core {
         Ok([Stage::Change(Change::sharing(Some(pair)))].into())
     }
 
-    pub(crate) fn unshare(&self) -> Result<Stages, Failure> {
+    pub(crate) fn unshare(&mut self) -> Result<Stages, Failure> {
+        self.half = Half::default();
         if self.intent.full.is_some() {
             return Ok([Stage::Change(Change::sharing(None))].into());
         }
