@@ -49,7 +49,7 @@ fn nothing_runs_until_somebody_shares_and_nothing_afterwards() {
         checks!(M125, M126:
             let part = shared_access(&root).await;
             assert_eq!((part.start_type.as_str(), part.state.as_str()), ("manual", "stopped"));
-            assert_eq!(nothing, NOTHING);
+            assert!(nothing_holds(&nothing), "{nothing}");
             root.share(&wires()).await.unwrap();
             assert_eq!(shared_access(&root).await.state, "running");
             root.unshare().await.unwrap();
@@ -59,8 +59,11 @@ fn nothing_runs_until_somebody_shares_and_nothing_afterwards() {
 }
 
 /// No access point, no address, no rule, no forwarding, no server.
-const NOTHING: &str = "{\"ap\":null,\"links\":{\"bridge\":null,\"addresses\":[]},\"forwarding\":{\"ipv4\":[]},\
-                       \"firewall\":{\"segments\":[]},\"services\":{\"segment\":null}}";
+fn nothing_holds(plans: &str) -> bool {
+    ["\"ap\":null", "\"addresses\":[]", "\"ipv4\":[]", "\"segments\":[]", "\"segment\":null"]
+        .iter()
+        .all(|nothing| plans.contains(nothing))
+}
 
 #[test]
 fn shared_access_is_found_started_and_stopped_under_its_names() {
@@ -219,7 +222,7 @@ fn pending_states_are_seen_by_others_and_calls_meanwhile_wait() {
             left.unwrap();
             next_event(&mut events, phase(SharingPhase::Stopped)).await;
             assert_eq!(shared_access(&other).await.state, "stopped");
-            assert_eq!(world.show().await, NOTHING);
+            assert!(nothing_holds(&world.show().await));
         );
         root.up(&network).await.unwrap();
     });
@@ -238,7 +241,7 @@ fn only_administrators_stop_shared_access_and_with_it_full_sharing() {
         });
         root.stop_part("sharedaccess").await.unwrap();
         assert_eq!(root.status().await.unwrap().sharing.mode, SharingMode::Off);
-        assert_eq!(world.show().await, NOTHING);
+        assert!(nothing_holds(&world.show().await));
         // E7: standalone ends too, and the network goes on without addresses from us.
         root.start_using().await.unwrap();
         assert_eq!(root.status().await.unwrap().sharing.mode, SharingMode::Standalone);
