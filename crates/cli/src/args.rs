@@ -8,7 +8,7 @@ use hostednet::types::{IfName, Ssid, settings::PublicChoice};
 
 /// Makes this machine an access point and shares its connection.
 #[derive(Debug, Parser)]
-#[command(name = "hostednet", version, about, after_help = AFTER)]
+#[command(name = "hostednet", version, after_help = AFTER)]
 pub struct Args {
     /// The service's socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
@@ -18,7 +18,8 @@ pub struct Args {
     pub command: Verb,
 }
 
-const AFTER: &str = "\
+/// What follows the list of options and verbs in the help; the man page cuts it at the empty line.
+pub(crate) const AFTER: &str = "\
 Examples:
   sudo hostednet up                               share this machine's connection over Wi-Fi
   sudo hostednet up --ssid 'Café ☕' --key-file -  with a name and a key of your own

@@ -7,7 +7,10 @@ use std::{
 };
 
 use hn_ipc::{
-    args::{ConnectionView, KeysView, PartView, SecuritySettings, SettingsView, ShareArgs, UpArgs},
+    args::{
+        ConnectionView, KeysView, MappingArgs, MappingView, PartView, Role, SecuritySettings, SettingsView,
+        ShareArgs, UpArgs,
+    },
     error::{TreeError, failure_from_reply},
     proxy::{HostedNetworkProxy, ServiceProxy, SharingProxy},
     tree::{Fields, from_fields, to_fields},
@@ -199,6 +202,42 @@ impl Session {
     /// Every connection of the machine and whether it can be shared.
     pub async fn connections(&self) -> Result<Vec<ConnectionView>, Error> {
         self.rows(self.sharing.connections().await)
+    }
+
+    /// Gives a connection, by interface or GUID, its part in sharing, which runs once both sides have one. Needs elevation.
+    pub async fn enable_sharing(&self, connection: &str, role: Role) -> Result<(), Error> {
+        self.done(self.sharing.enable_sharing(connection, role.as_str()).await)
+    }
+
+    /// Takes the part of a connection away and switches its port mappings off. Needs elevation.
+    pub async fn disable_sharing(&self, connection: &str) -> Result<(), Error> {
+        self.done(self.sharing.disable_sharing(connection).await)
+    }
+
+    /// Whether nothing may come in on a connection unasked; kept over restarts. Needs elevation.
+    pub async fn set_firewall(&self, connection: &str, on: bool) -> Result<(), Error> {
+        self.done(self.sharing.set_firewall(connection, on).await)
+    }
+
+    /// Every port mapping, oldest first.
+    pub async fn mappings(&self) -> Result<Vec<MappingView>, Error> {
+        self.rows(self.sharing.mappings().await)
+    }
+
+    /// Adds a port mapping and tells its number. Needs elevation.
+    pub async fn add_mapping(&self, args: &MappingArgs) -> Result<u32, Error> {
+        let fields = to_fields(args).map_err(protocol)?;
+        self.sharing.add_mapping(fields).await.map_err(|error| self.error(&error))
+    }
+
+    /// Switches a port mapping on or off. Needs elevation.
+    pub async fn set_mapping_enabled(&self, id: u32, on: bool) -> Result<(), Error> {
+        self.done(self.sharing.set_mapping_enabled(id, on).await)
+    }
+
+    /// Removes a port mapping. Needs elevation.
+    pub async fn remove_mapping(&self, id: u32) -> Result<(), Error> {
+        self.done(self.sharing.remove_mapping(id).await)
     }
 
     /// Everything at this moment.

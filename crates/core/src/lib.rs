@@ -39,11 +39,13 @@ mod job;
 mod keys;
 mod lane;
 mod lanes;
+mod mapping;
 mod order;
 mod pair;
 mod plan;
 mod radio;
 mod report;
+mod roles;
 mod sessions;
 mod subnet;
 mod transact;
@@ -52,7 +54,8 @@ mod view;
 
 pub use self::{
     command::{
-        Actor, Command, Keys, Part, Reply, RequestId, Security, ServiceStatus, SessionId, Settings, UpRequest,
+        Actor, Command, Keys, MappingStatus, NewMapping, Part, Reply, RequestId, Security, ServiceStatus,
+        SessionId, Settings, UpRequest,
     },
     config::{Config, Deadlines, Limits},
     core::Core,

@@ -23,16 +23,16 @@ use std::{
     time::Duration,
 };
 
-use hn_core::{Actor, Command, Keys, Part, Reply, Security, SessionId, UpRequest};
+use hn_core::{Actor, Command, Keys, MappingStatus, NewMapping, Part, Reply, Security, SessionId, UpRequest};
 use hn_ipc::{
-    args::{KeysView, PartView, SettingsView, ShareArgs, UpArgs},
+    args::{KeysView, MappingArgs, MappingView, PartView, SettingsView, ShareArgs, UpArgs},
     error::BusFailure,
     tree::{Fields, from_fields, to_fields},
 };
 use hn_types::{
     ConnectionSettings, Descriptor, ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
     mac::MacAddrError,
-    settings::{Reservation, SharingPair},
+    settings::{Reservation, Role, SharingPair},
     view::{NumberedEvent, SharingPhase},
 };
 use rustix::net::{UCred, sockopt::socket_peercred};
@@ -275,6 +275,22 @@ fn bad(object: &str, cause: impl std::fmt::Display) -> BusFailure {
     Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause).into()
 }
 
+fn mapping_view(MappingStatus { mapping, leads }: MappingStatus) -> MappingView {
+    MappingView {
+        id: mapping.id,
+        connection: mapping.connection.to_string(),
+        name: mapping.name,
+        protocol: mapping.protocol,
+        external_port: mapping.external_port,
+        internal_port: mapping.internal_port,
+        target: mapping.target,
+        enabled: mapping.enabled,
+        active: leads.is_ok(),
+        address: leads.as_ref().ok().copied(),
+        detail: leads.err().unwrap_or_default(),
+    }
+}
+
 fn unexpected() -> BusFailure {
     let cause = "it answered another question";
     Failure::check(ErrorCode::GenFailure, Reason::Unspecified, "the service", cause).into()
@@ -411,6 +427,49 @@ impl Sharing {
 
     async fn unshare(&self) -> Result<(), BusFailure> {
         self.link.done(Command::Unshare).await
+    }
+
+    async fn enable_sharing(&self, connection: String, role: &str) -> Result<(), BusFailure> {
+        let role = match role {
+            "public" => Role::Public,
+            "private" => Role::Private,
+            other => return Err(bad("role", format!("{other:?} is neither public nor private"))),
+        };
+        self.link.done(Command::EnableSharing(connection, role)).await
+    }
+
+    async fn disable_sharing(&self, connection: String) -> Result<(), BusFailure> {
+        self.link.done(Command::DisableSharing(connection)).await
+    }
+
+    async fn set_firewall(&self, connection: String, on: bool) -> Result<(), BusFailure> {
+        self.link.done(Command::SetFirewall(connection, on)).await
+    }
+
+    async fn mappings(&self) -> Result<Vec<Fields>, BusFailure> {
+        let Reply::Mappings(mappings) = self.link.command(Command::QueryMappings).await? else {
+            return Err(unexpected());
+        };
+        mappings.into_iter().map(|status| Ok(to_fields(&mapping_view(status))?)).collect()
+    }
+
+    #[zbus(out_args("id"))]
+    async fn add_mapping(&self, args: Fields) -> Result<u32, BusFailure> {
+        let MappingArgs { connection, name, protocol, external_port, internal_port, target, enabled } =
+            from_fields(&args)?;
+        let new = NewMapping { connection, name, protocol, external_port, internal_port, target, enabled };
+        let Reply::Mapping(id) = self.link.command(Command::AddMapping(new)).await? else {
+            return Err(unexpected());
+        };
+        Ok(id)
+    }
+
+    async fn set_mapping_enabled(&self, id: u32, on: bool) -> Result<(), BusFailure> {
+        self.link.done(Command::SetMappingEnabled(id, on)).await
+    }
+
+    async fn remove_mapping(&self, id: u32) -> Result<(), BusFailure> {
+        self.link.done(Command::RemoveMapping(id)).await
     }
 
     async fn set_reservation(&self, mac: &str, host: u32, name: String) -> Result<(), BusFailure> {

@@ -591,6 +591,7 @@ mod tests {
                 subnet: Some("192.168.137.1/24".parse().unwrap()),
                 reach: Reach::Public("eth0".parse().unwrap()),
             }],
+            ..FirewallPlan::default()
         }
     }
 

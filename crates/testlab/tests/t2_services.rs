@@ -264,7 +264,7 @@ fn standalone() -> (FirewallPlan, ServicePlan) {
     };
     let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host };
     (
-        FirewallPlan { segments: vec![segment] },
+        FirewallPlan { segments: vec![segment], ..FirewallPlan::default() },
         ServicePlan { segment: Some(ServiceSegment { interface, address, dhcp, dns: None }) },
     )
 }
