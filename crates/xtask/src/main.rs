@@ -7,6 +7,7 @@
 mod check;
 mod conformance;
 mod demo;
+mod examples;
 mod layers;
 mod man;
 mod packages;
