@@ -37,6 +37,9 @@ _hostednet() {
             hostednet,hold)
                 cmd="hostednet__subcmd__hold"
                 ;;
+            hostednet,join)
+                cmd="hostednet__subcmd__join"
+                ;;
             hostednet,key)
                 cmd="hostednet__subcmd__key"
                 ;;
@@ -99,6 +102,9 @@ _hostednet() {
                 ;;
             hostednet__subcmd__help,hold)
                 cmd="hostednet__subcmd__help__subcmd__hold"
+                ;;
+            hostednet__subcmd__help,join)
+                cmd="hostednet__subcmd__help__subcmd__join"
                 ;;
             hostednet__subcmd__help,key)
                 cmd="hostednet__subcmd__help__subcmd__key"
@@ -239,7 +245,7 @@ _hostednet() {
 
     case "${cmd}" in
         hostednet)
-            opts="-h -V --socket --help --version up hold start stop status devices monitor connections settings allow disallow key share unshare service netsh net sc completions man help"
+            opts="-h -V --socket --help --version up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -413,7 +419,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help)
-            opts="up hold start stop status devices monitor connections settings allow disallow key share unshare service netsh net sc completions man help"
+            opts="up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -511,6 +517,20 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__hold)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__join)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -839,6 +859,54 @@ _hostednet() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__join)
+            opts="-h --interface --key-file --open --once --resolv-conf --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 --socket)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then

@@ -12,6 +12,7 @@ use hostednet::{
     Error, KeysView, Session, ShareArgs,
     types::{
         ErrorCode, Failure, IfName, Key, Reason, SecondaryKey,
+        security::ELEVATED_ACCESS,
         settings::{PrivateChoice, PublicChoice},
     },
 };
@@ -140,18 +141,18 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             session.unshare().await?;
             report::line("Sharing stopped.");
         }
-        Verb::Service { verb: ServiceVerb::Status(form) } => {
-            let parts = session.parts().await?;
-            if form.json { report::json(&parts) } else { report::out(&report::parts(&parts)) }
+        Verb::Settings { change: Some(SettingsVerb::Access { sddl, json }), .. } => {
+            if let Some(sddl) = sddl {
+                session.set_security_settings(ELEVATED_ACCESS, &sddl).await?;
+            }
+            let access = session.security_settings(ELEVATED_ACCESS).await?;
+            if json.json {
+                report::json(&access);
+            } else {
+                report::line(&format!("{}   (yours: {:#x})", access.sddl, access.granted_access));
+            }
         }
-        Verb::Service { verb: ServiceVerb::Start { part } } => {
-            session.start_part(part.as_str()).await?;
-            report::line(&format!("{} started.", part.as_str()));
-        }
-        Verb::Service { verb: ServiceVerb::Stop { part } } => {
-            session.stop_part(part.as_str()).await?;
-            report::line(&format!("{} stopped.", part.as_str()));
-        }
+        Verb::Service { verb } => service(session, verb).await?,
         // Taken care of before a session is opened.
         Verb::Up(_)
         | Verb::Hold { .. }
@@ -163,6 +164,42 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
         | Verb::Sc { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn service(session: &Session, verb: ServiceVerb) -> Result<(), Error> {
+    let (part, json, sentence) = match verb {
+        ServiceVerb::Status { part, json } => {
+            let mut parts = session.parts().await?;
+            parts.retain(|row| part.is_none_or(|part| row.name == part.as_str()));
+            if json.json {
+                report::json(&parts)
+            } else {
+                report::out(&report::parts(&parts))
+            }
+            return Ok(());
+        }
+        ServiceVerb::Start { part, json } => {
+            session.start_part(part.as_str()).await?;
+            (part, json, format!("{part} started."))
+        }
+        ServiceVerb::Stop { part, json } => {
+            session.stop_part(part.as_str()).await?;
+            (part, json, format!("{part} stopped."))
+        }
+        ServiceVerb::SetStartType { part, start_type, json } => {
+            session.set_start_type(part.as_str(), start_type).await?;
+            (part, json, format!("The start type of {part} is {}.", start_type.as_str()))
+        }
+    };
+    if json.json {
+        let parts = session.parts().await?;
+        if let Some(row) = parts.iter().find(|row| row.name == part.as_str()) {
+            report::json(row);
+        }
+    } else {
+        report::line(&sentence);
+    }
+    Ok(())
 }
 
 async fn key(session: &Session, verb: KeyVerb) -> Result<(), Error> {

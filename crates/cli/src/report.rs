@@ -214,8 +214,14 @@ pub(crate) fn settings(view: &SettingsView) -> String {
 
 /// The parts of the service.
 pub(crate) fn parts(parts: &[PartView]) -> String {
-    let rows: Vec<_> = parts.iter().map(|part| vec![part.name.clone(), part.state.clone()]).collect();
-    table(&["PART", "STATE"], &rows)
+    let rows: Vec<_> = parts
+        .iter()
+        .map(|part| {
+            let name = part.display_name.clone();
+            vec![part.name.clone(), part.state.clone(), part.start_type.clone(), name, part.detail.clone()]
+        })
+        .collect();
+    table(&["PART", "STATE", "START", "NAME", "DETAIL"], &rows)
 }
 
 /// An event as a sentence; `None` for what only programs care about.
