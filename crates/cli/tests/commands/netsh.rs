@@ -426,6 +426,8 @@ fn a_part_is_found_started_and_stopped_under_its_windows_name() {
         why
     };
     let names = ["sharedaccess", "SharedAccess", "Internet Connection Sharing (ICS)"];
+    // It starts when somebody shares or, as here, by its name.
+    world.ok(&["net", "start", "SharedAccess"]);
     checks!(M124:
         assert_eq!(world.ok(&["net", "start"]), all);
         assert!(world.ok(&["sc", "query", "SharedAccess"]).contains("        STATE              : 4  RUNNING\n"));
