@@ -346,6 +346,7 @@ static inline const char *hostednet_error_text(DWORD code) {
     case 50: return "This is not supported.";
     case 87: return "An argument is wrong.";
     case 765: return "Another connection has the address that sharing needs.";
+    case 1058: return "This part of the service is disabled.";
     case 1062: return "The service is not running.";
     case 1068: return "Something the service depends on is not running.";
     case 1168: return "The named object does not exist.";
@@ -353,6 +354,7 @@ static inline const char *hostednet_error_text(DWORD code) {
     case 1220: return "There are too many sessions or commands.";
     case 1460: return "A step did not end in time.";
     case 1610: return "The hosted network is not configured yet.";
+    case 1816: return "A limit of the service is reached.";
     case 5023: return "This is not possible in the present state.";
     default: return NULL;
     }
