@@ -242,6 +242,7 @@ impl Core {
             domain: &self.config.domain,
             lease_time: self.config.lease_time,
             host_name,
+            machine_id: &self.config.machine_id,
         };
         plan::goal(&self.intent, &around)
     }
