@@ -87,6 +87,27 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ServiceVerb,
     },
+    /// The commands and the output of Windows' netsh, for scripts that know them
+    #[command(disable_help_flag = true)]
+    Netsh {
+        /// What follows netsh: `wlan show hostednetwork`; ? lists the commands
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
+    /// The same for net: `net start|stop sharedaccess`
+    #[command(disable_help_flag = true)]
+    Net {
+        /// What follows net
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
+    /// The same for sc: `sc query|start|stop sharedaccess`
+    #[command(disable_help_flag = true)]
+    Sc {
+        /// What follows sc
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
     /// Print the completions of a shell
     #[command(hide = true)]
     Completions {
@@ -95,7 +116,11 @@ pub enum Verb {
     },
     /// Print the man page
     #[command(hide = true)]
-    Man,
+    Man {
+        /// Write the man pages and the completions of every subcommand below this folder instead
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        to: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `up`.

@@ -21,13 +21,13 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::{Args, KeyVerb, ServiceVerb, SettingsVerb, Verb},
-    hold, report,
+    hold, manual, report,
     style::Style,
     terminal, up,
 };
 
 /// Does what was typed. The exit status is the contract's (design of the command line).
-pub fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -59,12 +59,9 @@ async fn dispatch(args: Args) -> Result<ExitCode, Error> {
             clap_complete::generate(shell, &mut Args::command(), "hostednet", &mut buffer);
             report::out(&String::from_utf8_lossy(&buffer));
         }
-        Verb::Man => {
-            let mut buffer = Vec::new();
-            clap_mangen::Man::new(Args::command())
-                .render(&mut buffer)
-                .map_err(|error| usage("the man page", error))?;
-            report::out(&String::from_utf8_lossy(&buffer));
+        Verb::Man { to: None } => report::out(&manual::page(&Args::command())),
+        Verb::Man { to: Some(folder) } => {
+            manual::write(&folder).map_err(|error| usage(&folder.display().to_string(), error))?;
         }
         Verb::Key { verb: KeyVerb::Set { temporary, hex } } => {
             // The key is read before the service is asked, so that a typing error costs nothing.
@@ -155,7 +152,13 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             report::line(&format!("{} stopped.", part.as_str()));
         }
         // Taken care of before a session is opened.
-        Verb::Up(_) | Verb::Hold { .. } | Verb::Completions { .. } | Verb::Man => {}
+        Verb::Up(_)
+        | Verb::Hold { .. }
+        | Verb::Completions { .. }
+        | Verb::Man { .. }
+        | Verb::Netsh { .. }
+        | Verb::Net { .. }
+        | Verb::Sc { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,9 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod argv;
 mod commands;
 mod daemon;
+mod entry;
 mod hold;
+pub mod manual;
+mod net;
+mod netsh;
 pub mod qr;
 mod report;
 pub mod screen;
@@ -15,5 +20,6 @@ mod style;
 mod table;
 mod terminal;
 mod up;
+mod win32;
 
-pub use commands::run;
+pub use entry::run;

@@ -33,6 +33,11 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Text on standard error.
+pub(crate) fn error(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// A value for programs: one object on one line.
 pub(crate) fn json<T: Serialize>(value: &T) {
     match serde_json::to_string(value) {

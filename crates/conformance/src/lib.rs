@@ -15,7 +15,14 @@
 
 pub mod rows;
 
-use std::{env, fs::OpenOptions, io::Write as _, sync::OnceLock, thread};
+use std::{
+    collections::BTreeSet,
+    env,
+    fs::OpenOptions,
+    io::Write as _,
+    sync::{Mutex, OnceLock, PoisonError},
+    thread,
+};
 
 /// Names the file to which evidence is appended.
 pub const EVIDENCE_VARIABLE: &str = "HOSTEDNET_EVIDENCE";
@@ -31,6 +38,7 @@ pub struct Row {
     pub text: &'static str,
 }
 
+static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 static SCENARIO: OnceLock<String> = OnceLock::new();
 
 /// Says which test this process plays, where the test harness's thread names do not.
@@ -68,7 +76,13 @@ pub fn record(package: &str, function: &str, place: &str, rows: &[Row]) {
     let Some(path) = env::var_os(EVIDENCE_VARIABLE) else { return };
     let thread = thread::current();
     let test = test_name(SCENARIO.get(), env::args(), thread.name(), function);
-    let lines: String = rows.iter().map(|row| format!("{package}\t{test}\t{}\t{place}\n", row.id)).collect();
+    // A test that checks a row a thousand times says so once.
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let new = rows.iter().map(|row| format!("{package}\t{test}\t{}\t{place}\n", row.id));
+    let lines: String = new.filter(|line| said.insert(line.clone())).collect();
+    if lines.is_empty() {
+        return;
+    }
     let written = OpenOptions::new()
         .create(true)
         .append(true)

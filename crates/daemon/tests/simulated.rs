@@ -1,6 +1,7 @@
 //! The daemon, the bus and the client library together, on the simulated platform (tier T1).
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod contract;
 mod rights;
 mod world;
 

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 
 use hn_nft::{
-    Batch, Chain, Compared, CtStates, Hook, Installed, Match, Object, Op, Request, Rule, Ruleset, Side,
-    Statement, Verdict, compare,
+    Batch, Chain, Compared, CtStates, Foreign, Hook, Installed, Match, Object, Op, Request, Rule, Ruleset,
+    Side, Statement, Verdict, audit, compare,
     wire::{Content, replies},
 };
 use hn_types::{
@@ -334,14 +334,18 @@ proptest! {
 /// Reads what can be read, as the driver does.
 fn absorb_all(bytes: &[u8]) {
     let mut installed = Installed::default();
+    let mut foreign = Foreign::default();
     for reply in replies(bytes).map_while(Result::ok) {
         if let Content::Record(record) = reply.content {
             let _ = record.generation();
             let _ = installed.absorb(record);
+            let _ = foreign.absorb(record);
         }
     }
     let _ = compare(&Ruleset::of(&full(), known), &installed).map_err(|difference| difference.to_string());
     let _ = installed.ruleset.to_string();
+    foreign.wanted_sets().iter().for_each(|set| foreign.complete(set));
+    let _ = audit(&foreign, &full(), known);
 }
 
 #[test]

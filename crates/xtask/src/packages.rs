@@ -29,6 +29,10 @@ const NAMESPACES: &[&str] = &[
     "bind9-dnsutils",
     "curl",
     "dnsmasq-base",
+    "iptables",
+    "ufw",
+    "firewalld",
+    "dbus",
     "iputils-ping",
     "procps",
 ];

@@ -194,10 +194,23 @@ fn new_settings_stop_it() {
 #[test]
 fn a_new_primary_key_stops_it() {
     let mut world = active();
-    let old = world.disk.primary_key.clone();
-    world.ask(2, USER, Command::RefreshPrimaryKey).unwrap();
-    assert_eq!(world.states(), [(ACTIVE, IDLE, 26)]);
-    assert_ne!(world.disk.primary_key, old);
+    let secondary = hn_types::SecondaryKey {
+        key: hn_types::Key::passphrase("of the guests".into()).unwrap(),
+        persistent: true,
+    };
+    world.ask(2, USER, Command::SetSecondaryKey(Some(secondary.clone()))).unwrap();
+    let old = world.disk.clone();
+    hn_conformance::checks!(M029, M031, M035:
+        world.ask(2, USER, Command::RefreshPrimaryKey).unwrap();
+        assert_eq!(world.states(), [(ACTIVE, IDLE, 26)]);
+        assert!(world.disk.primary_key.is_some());
+        assert_ne!(world.disk.primary_key, old.primary_key);
+    );
+    hn_conformance::checks!(M033:
+        assert_eq!(world.disk.secondary_key, old.secondary_key);
+        let kept = hn_core::Reply::SecondaryKey(Some(secondary));
+        assert_eq!(world.ask(2, USER, Command::QuerySecondaryKey), Ok(kept));
+    );
 }
 
 #[test]

@@ -322,9 +322,12 @@ fn a_failing_start_is_undone_whichever_step_fails() {
             let mut world = World::new();
             world.script(lane, &[behaviour]);
             let failure = world.ask(1, USER, Command::StartUsing).unwrap_err();
-            assert_eq!((failure.step, failure.reason), (lane, Reason::ApStartFailed));
-            world.assert_converged();
-            assert_eq!(world.applied, SystemPlan::default());
+            hn_conformance::checks!(M067:
+                assert_eq!((failure.step, failure.reason), (lane, Reason::ApStartFailed));
+                assert_eq!((world.state(), world.snapshot().hosted_network.references), (HostedState::Idle, 0));
+                world.assert_converged();
+                assert_eq!(world.applied, SystemPlan::default());
+            );
         }
     }
 }

@@ -403,6 +403,10 @@ impl World {
         if self.disorder {
             return;
         }
+        let of = |network: [u8; 3]| {
+            self.applied.links.addresses.iter().any(|at| at.address.address().octets()[..3] == network)
+        };
+        assert!(!(of([192, 168, 173]) && of([192, 168, 137])), "standalone and full are never on together");
         let guarded = guarded(&self.applied.firewall);
         assert!(
             self.applied.forwarding.ipv4.is_subset(&guarded),
