@@ -4,15 +4,17 @@
 //! somebody removed comes back and an interface that was made anew is treated as a new one. Nothing that was
 //! there before is touched: an interface that was up stays up, an address that was there stays. It never forwards.
 
+mod announced;
+
 use std::{collections::BTreeMap, rc::Rc};
 
 use hn_ports::{Changed, Links};
 use hn_types::{
-    DriverError, DriverErrorKind, IfName, MacAddr,
-    Subnet6,
+    DriverError, DriverErrorKind, IfName, MacAddr, Subnet6,
     plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan},
 };
 
+use self::announced::Announced;
 use crate::{
     netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
     network::{
@@ -317,6 +319,13 @@ impl LinuxLinks {
             }
         }
         let entries = self.journal.record_all(steps.iter().map(|(.., undo)| undo.clone()))?;
+        let given6 = steps.iter().filter_map(|(what, link, _)| match what {
+            What::Address6(wanted) => Some((link.index, wanted.address)),
+            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) => None,
+        });
+        let given6: Vec<_> = given6.collect();
+        // Without it there is merely less order.
+        let announced = if given6.is_empty() { None } else { Announced::open().ok() };
         let mut made = Ok(());
         for ((what, link, _), entry) in steps.iter().zip(&entries) {
             if made.is_err() || stands(&self.done, *what) {
@@ -343,6 +352,11 @@ impl LinuxLinks {
             };
         }
         made?;
+        if let Some(announced) = announced
+            && let Err(error) = announced.wait(given6)
+        {
+            tracing::debug!(%error, "announcements of addresses cannot be heard");
+        }
         Ok(if self.done.len() > before || !steps.is_empty() { Changed::Yes } else { Changed::No })
     }
 

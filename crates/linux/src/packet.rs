@@ -19,7 +19,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with,
     sockopt::{
-        set_ip_freebind, set_ipv6_add_membership, set_ipv6_freebind, set_ipv6_v6only, set_socket_recv_buffer_size_force, set_socket_reuseaddr, set_socket_send_buffer_size,
+        set_ip_freebind, set_ipv6_add_membership, set_ipv6_freebind, set_ipv6_v6only,
+        set_socket_recv_buffer_size_force, set_socket_reuseaddr, set_socket_send_buffer_size,
     },
 };
 
@@ -102,11 +103,7 @@ pub(crate) fn packet_socket6(interface: IfName, index: u32) -> Result<OwnedFd, D
     filtered_socket(interface, index, &SOLICITATION_OR_DHCP6)
 }
 
-fn filtered_socket(
-    interface: IfName,
-    index: u32,
-    filter: &[Instruction],
-) -> Result<OwnedFd, DriverError> {
+fn filtered_socket(interface: IfName, index: u32, filter: &[Instruction]) -> Result<OwnedFd, DriverError> {
     let make = || {
         // Without a protocol it receives nothing until it is filtered and bound.
         let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, nonblocking(), None)?;
@@ -209,12 +206,7 @@ fn bind_to_device(socket: &OwnedFd, interface: IfName) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::BindToDevice, &interface.as_str().into())?)
 }
 
-fn port_error(
-    transport: Transport,
-    address: SocketAddr,
-    interface: IfName,
-    error: &io::Error,
-) -> PortError {
+fn port_error(transport: Transport, address: SocketAddr, interface: IfName, error: &io::Error) -> PortError {
     if error.raw_os_error() != Some(libc::EADDRINUSE) {
         return PortError::Failed(failure("bind the port", format!("{address} on {interface}"), error));
     }

@@ -217,7 +217,8 @@ impl Sockets6 {
     /// Why it does not work as a whole; empty when it does.
     fn cause(&self) -> String {
         let causes = [&self.frames.reported, &self.guard.reported, &self.dns.reported];
-        let causes: Vec<_> = causes.into_iter().flatten().filter(|cause| !cause.is_empty()).cloned().collect();
+        let causes: Vec<_> =
+            causes.into_iter().flatten().filter(|cause| !cause.is_empty()).cloned().collect();
         causes.join("; ")
     }
 }

@@ -163,10 +163,7 @@ impl Ipv6 {
     }
 
     /// Runs `turn`, which turns forwarding on somewhere, without the loss of what routers have told.
-    fn keeping_routes(
-        &self,
-        turn: impl FnOnce() -> Result<(), DriverError>,
-    ) -> Result<(), DriverError> {
+    fn keeping_routes(&self, turn: impl FnOnce() -> Result<(), DriverError>) -> Result<(), DriverError> {
         let listening = self
             .interfaces()
             .into_iter()
@@ -204,9 +201,10 @@ impl Ipv6 {
         // Somebody has since made the whole machine a router: that is no longer because of us, and turning
         // it off would cut off what relies on it. Whoever does it does it for interfaces to come, too.
         let sign = if held.whole { "default" } else { "all" };
-        let was_on = held.switches.iter().any(|switch| {
-            switch.path == self.path(sign, "forwarding") && switch.old == ON
-        });
+        let was_on = held
+            .switches
+            .iter()
+            .any(|switch| switch.path == self.path(sign, "forwarding") && switch.old == ON);
         let taken_over = !held.router && !was_on && self.is_on(sign, "forwarding");
         let all = self.path("all", "forwarding");
         let mut failed = None;
@@ -265,7 +263,9 @@ fn failure(path: &Path, error: &io::Error) -> DriverError {
     } else {
         ""
     };
-    DriverError::new(kind, op, target, crate::netlink::errno_text(errno)).with_remedy(remedy).with_errno(errno)
+    DriverError::new(kind, op, target, crate::netlink::errno_text(errno))
+        .with_remedy(remedy)
+        .with_errno(errno)
 }
 
 #[cfg(test)]
@@ -281,10 +281,8 @@ mod tests {
         ipv6: Ipv6,
     }
 
-    const PLAN: fn() -> Forwarding6 = || Forwarding6 {
-        private: "hnap0".parse().unwrap(),
-        public: "eth0".parse().unwrap(),
-    };
+    const PLAN: fn() -> Forwarding6 =
+        || Forwarding6 { private: "hnap0".parse().unwrap(), public: "eth0".parse().unwrap() };
 
     impl Machine {
         fn new(switches: &[(&str, &str, &str)]) -> Self {
@@ -386,7 +384,10 @@ mod tests {
         let before = machine.all_values();
         let gone = Forwarding6 { private: "hnap9".parse().unwrap(), ..PLAN() };
         let error = machine.ipv6.apply(Some(gone)).unwrap_err();
-        assert_eq!((error.kind, error.target.as_str()), (DriverErrorKind::Gone, "net.ipv6.conf.hnap9.forwarding"));
+        assert_eq!(
+            (error.kind, error.target.as_str()),
+            (DriverErrorKind::Gone, "net.ipv6.conf.hnap9.forwarding")
+        );
         assert_eq!(machine.all_values(), before);
         assert!(machine.journal.pending().is_empty() && machine.ipv6.plan().is_none());
     }
