@@ -8,7 +8,7 @@ use hostednet::types::{IfName, Ssid, settings::PublicChoice};
 
 /// Makes this machine an access point and shares its connection.
 #[derive(Debug, Parser)]
-#[command(name = "hostednet", version, about, after_help = AFTER)]
+#[command(name = "hostednet", version, after_help = AFTER)]
 pub struct Args {
     /// The service's socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
@@ -18,13 +18,15 @@ pub struct Args {
     pub command: Verb,
 }
 
-const AFTER: &str = "\
+/// What follows the list of options and verbs in the help; the man page cuts it at the empty line.
+pub(crate) const AFTER: &str = "\
 Examples:
   sudo hostednet up                               share this machine's connection over Wi-Fi
   sudo hostednet up --ssid 'Café ☕' --key-file -  with a name and a key of your own
   sudo hostednet up --public eth0                 share that connection, whatever the default route is
   hostednet hold -- ./backup-over-wifi            keep the network up while a program runs
   sudo hostednet share eth0 eth1                  share from one wire to another, without Wi-Fi
+  sudo hostednet join 'Café ☕'                    on a device: join it, and come back whenever it is there
 
 Exit status: 0 done, 1 failed, 2 usage, 3 service not active, 4 permission, 5 wrong state.";
 
@@ -81,6 +83,8 @@ pub enum Verb {
     },
     /// Stop sharing
     Unshare,
+    /// On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it
+    Join(Join),
     /// Show, start or stop a part of the service
     Service {
         /// What to do with it
@@ -138,6 +142,32 @@ pub struct Up {
     /// Read a key for this session from a file, or from standard input (-)
     #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
     pub key_file: Option<PathBuf>,
+    /// How to print
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Arguments of `join`.
+#[derive(Debug, clap::Args)]
+pub struct Join {
+    /// The name of the network; hex:… for bytes
+    #[arg(value_parser = SsidParser)]
+    pub ssid: Ssid,
+    /// The Wi-Fi interface [default: the only one]
+    #[arg(long, value_name = "IF")]
+    pub interface: Option<IfName>,
+    /// Read the key (a passphrase, or 64 hexadecimal digits) from a file, or from standard input (-)
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath, conflicts_with = "open")]
+    pub key_file: Option<PathBuf>,
+    /// The network has no key
+    #[arg(long)]
+    pub open: bool,
+    /// End at the first failure or loss, with status 1, instead of trying again
+    #[arg(long)]
+    pub once: bool,
+    /// Write the name servers into /etc/resolv.conf if need be, and restore it at the end
+    #[arg(long)]
+    pub resolv_conf: bool,
     /// How to print
     #[command(flatten)]
     pub json: Json,

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::{Args, KeyVerb, ServiceVerb, SettingsVerb, Verb},
-    hold, manual, report,
+    hold, join, manual, report,
     style::Style,
     terminal, up,
 };
@@ -54,6 +54,7 @@ async fn dispatch(args: Args) -> Result<ExitCode, Error> {
     match args.command {
         Verb::Up(arguments) => return up::up(given, arguments).await,
         Verb::Hold { command } => return hold::hold(&socket, &command).await,
+        Verb::Join(arguments) => return join::join(arguments).await,
         Verb::Completions { shell } => {
             let mut buffer = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "hostednet", &mut buffer);
@@ -154,6 +155,7 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
         // Taken care of before a session is opened.
         Verb::Up(_)
         | Verb::Hold { .. }
+        | Verb::Join(_)
         | Verb::Completions { .. }
         | Verb::Man { .. }
         | Verb::Netsh { .. }
@@ -251,6 +253,13 @@ pub(crate) fn parse_private(text: &str) -> Result<PrivateChoice, Error> {
 
 /// A key from a file or from standard input; typed without echo on a terminal. One final line end is dropped.
 pub(crate) fn read_key(file: Option<&Path>, hex: bool) -> Result<Key, Error> {
+    let (text, name) = read_key_text(file)?;
+    if hex { Key::from_hex(&text) } else { Key::passphrase(text.to_string()) }
+        .map_err(|error| usage(&name, error))
+}
+
+/// The characters of a key, and where they came from.
+pub(crate) fn read_key_text(file: Option<&Path>) -> Result<(Zeroizing<String>, String), Error> {
     // A key is at most 64 digits and a line end; more is certainly not one.
     const LIMIT: u64 = 4_096;
     let from = file.filter(|path| *path != Path::new("-")).map(PathBuf::from);
@@ -263,7 +272,7 @@ pub(crate) fn read_key(file: Option<&Path>, hex: bool) -> Result<Key, Error> {
     };
     read.map_err(|error| usage(&name, format!("cannot read the key: {error}")))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if hex { Key::from_hex(line) } else { Key::passphrase(line.to_owned()) }
-        .map_err(|error| usage(&name, error))
+    let length = line.strip_suffix('\r').unwrap_or(line).len();
+    text.truncate(length);
+    Ok((text, name))
 }

@@ -1,6 +1,7 @@
 //! The command line of hostednet. `main` calls [`run`]; everything a person sees is made here.
 //!
-//! **Invariant:** this crate talks to the service through the client library only.
+//! **Invariant:** this crate talks to the service through the client library only. `join` needs no service: it is
+//! the device's side, and drives `hn_linux::station`.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,7 @@ mod commands;
 mod daemon;
 mod entry;
 mod hold;
+mod join;
 pub mod manual;
 mod net;
 mod netsh;

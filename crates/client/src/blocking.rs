@@ -11,7 +11,8 @@ use hn_types::{
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    ConnectionView, Error, EventStream, KeysView, PartView, SecuritySettings, SettingsView, ShareArgs, UpArgs,
+    ConnectionView, Error, EventStream, KeysView, MappingArgs, MappingView, PartView, Role, SecuritySettings,
+    SettingsView, ShareArgs, UpArgs,
 };
 
 /// A session whose calls wait for their answer. See [`crate::Session`] for what each call means.
@@ -79,6 +80,20 @@ calls! {
     remove_reservation(mac: MacAddr) -> ();
     /// See [`crate::Session::connections`].
     connections() -> Vec<ConnectionView>;
+    /// See [`crate::Session::enable_sharing`].
+    enable_sharing(connection: &str, role: Role) -> ();
+    /// See [`crate::Session::disable_sharing`].
+    disable_sharing(connection: &str) -> ();
+    /// See [`crate::Session::set_firewall`].
+    set_firewall(connection: &str, on: bool) -> ();
+    /// See [`crate::Session::mappings`].
+    mappings() -> Vec<MappingView>;
+    /// See [`crate::Session::add_mapping`].
+    add_mapping(args: &MappingArgs) -> u32;
+    /// See [`crate::Session::set_mapping_enabled`].
+    set_mapping_enabled(id: u32, on: bool) -> ();
+    /// See [`crate::Session::remove_mapping`].
+    remove_mapping(id: u32) -> ();
     /// See [`crate::Session::status`].
     status() -> Snapshot;
     /// See [`crate::Session::parts`].

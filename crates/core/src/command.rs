@@ -1,11 +1,14 @@
 //! What callers ask and what they are answered.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::net::Ipv4Addr;
 
 use hn_types::{
     ConnectionSettings, Descriptor, Key, MacAddr, SecondaryKey, Ssid,
     security::Caller,
-    settings::{PrivateChoice, PublicChoice, Reservation, SharingPair},
+    settings::{
+        MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role, SharingPair,
+    },
     view::{SetBy, SharingPhase},
 };
 
@@ -74,6 +77,25 @@ pub struct UpRequest {
     pub key: Option<Key>,
 }
 
+/// Argument of [`Command::AddMapping`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMapping {
+    /// The connection, by interface or GUID; `None`: the one that is public, or would be.
+    pub connection: Option<String>,
+    /// What it is called.
+    pub name: String,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port outside.
+    pub external_port: u16,
+    /// The port of the device; `None`: the same.
+    pub internal_port: Option<u16>,
+    /// The device.
+    pub target: MappingTarget,
+    /// Whether it is switched on from the beginning.
+    pub enabled: bool,
+}
+
 /// What can be asked. *E*: needs an elevated caller. *O*: needs write access on the securable object
 /// [`hn_types::security::ELEVATED_ACCESS`], which elevated callers have unless its access list says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +143,20 @@ pub enum Command {
     Share(SharingPair),
     /// Stops full sharing (*E*).
     Unshare,
+    /// Gives a connection, named by interface or GUID, a part in full sharing, which runs once both sides have one (*E*).
+    EnableSharing(String, Role),
+    /// Takes the part of a connection away and switches its port mappings off (*E*).
+    DisableSharing(String),
+    /// Whether nothing may come in on a connection unasked (*E*).
+    SetFirewall(String, bool),
+    /// Adds a port mapping (*E*).
+    AddMapping(NewMapping),
+    /// Switches a port mapping on or off (*E*).
+    SetMappingEnabled(u32, bool),
+    /// Removes a port mapping (*E*).
+    RemoveMapping(u32),
+    /// All port mappings.
+    QueryMappings,
     /// The hosted network together with sharing, in one transaction (*E* when `public` is given).
     Up(UpRequest),
     /// Undoes this session's [`Command::Up`].
@@ -151,8 +187,21 @@ pub enum Reply {
     PrimaryKey(Key),
     /// To [`Command::QuerySecondaryKey`]; `None` when there is none.
     SecondaryKey(Option<SecondaryKey>),
+    /// To [`Command::AddMapping`]: its number.
+    Mapping(u32),
+    /// To [`Command::QueryMappings`], oldest first.
+    Mappings(Vec<MappingStatus>),
     /// To [`Command::ServiceStatus`].
     Services(ServiceStatus),
+}
+
+/// A port mapping and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingStatus {
+    /// As it was asked for.
+    pub mapping: PortMapping,
+    /// Where it leads; the cause, one sentence, when it leads nowhere at the moment.
+    pub leads: Result<Ipv4Addr, String>,
 }
 
 /// The settings as they are in force.

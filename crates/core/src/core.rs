@@ -32,6 +32,7 @@ use crate::{
     lanes::Lanes,
     plan::{self, Intent, Surroundings, SystemPlan},
     radio::{self, Refusal, radio_plan},
+    roles::Half,
     sessions::Sessions,
     subnet::Subnets,
 };
@@ -79,6 +80,8 @@ pub struct Core {
     pub(crate) abandoned: VecDeque<UpRecord>,
     pub(crate) intent: Intent,
     pub(crate) shared: Shared,
+    /// What connections are to be while one side of a pair is missing.
+    pub(crate) half: Half,
     pub(crate) subnets: Subnets,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
@@ -123,6 +126,7 @@ impl Core {
             abandoned: VecDeque::new(),
             intent: Intent::default(),
             shared: Shared::default(),
+            half: Half::default(),
             subnets: Subnets::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
@@ -243,6 +247,10 @@ impl Core {
             lease_time: self.config.lease_time,
             host_name,
             machine_id: &self.config.machine_id,
+            mappings: &self.settings.mappings,
+            devices: &self.devices,
+            // Whoever ends the service opens what it closed.
+            closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
         };
         plan::goal(&self.intent, &around)
     }

@@ -142,6 +142,20 @@ impl Devices {
         }
     }
 
+    /// The address of the device with this name; the domain of the segment may follow. Case does not matter.
+    pub(crate) fn address(&self, name: &str, domain: &str) -> Option<Ipv4Addr> {
+        let label = name
+            .len()
+            .checked_sub(domain.len() + 1)
+            .and_then(|dot| name.split_at_checked(dot))
+            .filter(|(_, rest)| rest.strip_prefix('.').is_some_and(|rest| rest.eq_ignore_ascii_case(domain)))
+            .map_or(name, |(label, _)| label);
+        let named =
+            |held: &&Held| !held.lease.hostname.is_empty() && held.lease.hostname.eq_ignore_ascii_case(label);
+        // Of two devices with one name the one whose lease was confirmed last.
+        self.leases.held.values().filter(named).max_by_key(|held| held.lease.expires).map(|held| held.address)
+    }
+
     /// The segment is gone, and so are its leases as far as anybody here is concerned.
     pub(crate) fn clear(&mut self) {
         self.leases = Leases::default();

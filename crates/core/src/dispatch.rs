@@ -16,6 +16,7 @@ use crate::{
     hosted::{PEER_LIMIT, Phase},
     job::{Caller, Change, Claim, HostedChange, Job, Stage},
     keys,
+    roles::Half,
 };
 
 /// The longest name of a reservation, in bytes.
@@ -57,6 +58,12 @@ impl Command {
             | Self::RemoveReservation(_)
             | Self::Share(_)
             | Self::Unshare
+            | Self::EnableSharing(..)
+            | Self::DisableSharing(_)
+            | Self::SetFirewall(..)
+            | Self::AddMapping(_)
+            | Self::SetMappingEnabled(..)
+            | Self::RemoveMapping(_)
             | Self::ServiceStart(_)
             | Self::ServiceStop(_) => Right::Elevated,
             Self::QueryKeys | Self::QueryPrimaryKey | Self::QuerySecondaryKey => {
@@ -74,6 +81,7 @@ impl Command {
             | Self::QuerySettings
             | Self::QuerySecurity(_)
             | Self::SetSecurity(..)
+            | Self::QueryMappings
             | Self::Down
             | Self::ServiceStatus
             | Self::Shutdown => Right::Everybody,
@@ -100,9 +108,15 @@ impl Command {
             | Self::QuerySettings
             | Self::QuerySecurity(_)
             | Self::SetSecurity(..) => Some(Part::Wlan),
-            Self::Share(_) | Self::Unshare => Some(Part::SharedAccess),
+            Self::Share(_) | Self::Unshare | Self::EnableSharing(..) => Some(Part::SharedAccess),
             Self::SetReservation(_)
             | Self::RemoveReservation(_)
+            | Self::DisableSharing(_)
+            | Self::SetFirewall(..)
+            | Self::AddMapping(_)
+            | Self::SetMappingEnabled(..)
+            | Self::RemoveMapping(_)
+            | Self::QueryMappings
             | Self::Up(_)
             | Self::Down
             | Self::ServiceStart(_)
@@ -211,6 +225,8 @@ impl Core {
                 sharing: self.sharing_phase(),
             }))),
             Command::SetReservation(reservation) => self.check_reservation(reservation).map(|()| None),
+            Command::QueryMappings => Ok(Some(Reply::Mappings(self.mapping_statuses()))),
+            Command::AddMapping(new) => self.check_mapping(new).map(|()| None),
             Command::InitSettings
             | Command::StartUsing
             | Command::StopUsing
@@ -223,6 +239,11 @@ impl Core {
             | Command::RemoveReservation(_)
             | Command::Share(_)
             | Command::Unshare
+            | Command::EnableSharing(..)
+            | Command::DisableSharing(_)
+            | Command::SetFirewall(..)
+            | Command::SetMappingEnabled(..)
+            | Command::RemoveMapping(_)
             | Command::Up(_)
             | Command::Down
             | Command::ServiceStart(_)
@@ -412,6 +433,12 @@ impl Core {
             Command::RemoveReservation(mac) => self.remove_reservation(mac)?,
             Command::Share(pair) => self.share(&pair)?,
             Command::Unshare => self.unshare()?,
+            Command::EnableSharing(connection, role) => self.enable_sharing(&connection, role)?,
+            Command::DisableSharing(connection) => self.disable_sharing(&connection)?,
+            Command::SetFirewall(connection, on) => self.set_firewall(&connection, on)?,
+            Command::AddMapping(new) => return self.add_mapping(new),
+            Command::SetMappingEnabled(id, on) => self.set_mapping_enabled(id, on)?,
+            Command::RemoveMapping(id) => self.remove_mapping(id)?,
             Command::Up(request) => return self.up(actor, request),
             Command::Down => {
                 let record = self
@@ -436,6 +463,7 @@ impl Core {
             }
             Command::ServiceStop(Part::SharedAccess) => {
                 self.shared_access = false;
+                self.half = Half::default();
                 if self.intent.full.is_some() || self.intent.standalone {
                     [Stage::Change(Change { standalone_off: true, ..Change::sharing(None) })].into()
                 } else {
@@ -447,6 +475,7 @@ impl Core {
             | Command::QuerySecondaryKey
             | Command::QuerySettings
             | Command::QuerySecurity(_)
+            | Command::QueryMappings
             | Command::ServiceStatus
             | Command::Shutdown => Stages::new(),
         };
@@ -466,11 +495,11 @@ impl Core {
     }
 
     /// A stage that saves, unless nothing would change.
-    fn save(&self, settings: StoredSettings, keep: bool) -> Stages {
+    pub(crate) fn save(&self, settings: StoredSettings, keep: bool) -> Stages {
         if settings == self.settings { Stages::new() } else { [Stage::Save { settings, keep }].into() }
     }
 
-    fn save_and_follow(&self, settings: StoredSettings) -> Stages {
+    pub(crate) fn save_and_follow(&self, settings: StoredSettings) -> Stages {
         let mut stages = self.save(settings, false);
         stages.push_back(Stage::Change(Change::KEEP));
         stages

@@ -40,11 +40,13 @@ mod job;
 mod keys;
 mod lane;
 mod lanes;
+mod mapping;
 mod order;
 mod pair;
 mod plan;
 mod radio;
 mod report;
+mod roles;
 mod sessions;
 mod subnet;
 mod transact;
@@ -53,7 +55,8 @@ mod view;
 
 pub use self::{
     command::{
-        Actor, Command, Keys, Part, Reply, RequestId, Security, ServiceStatus, SessionId, Settings, UpRequest,
+        Actor, Command, Keys, MappingStatus, NewMapping, Part, Reply, RequestId, Security, ServiceStatus,
+        SessionId, Settings, UpRequest,
     },
     config::{Config, Deadlines, Limits},
     core::Core,

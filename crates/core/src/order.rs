@@ -231,6 +231,7 @@ mod tests {
             links: LinkPlan { addresses: vec![LinkAddress { interface, address }], ..LinkPlan::default() },
             firewall: FirewallPlan {
                 segments: vec![FirewallSegment { interface, subnet: Some(address), reach, ipv6: None }],
+                ..FirewallPlan::default()
             },
             forwarding: ForwardingPlan {
                 ipv4: [interface, "eth0".parse().expect("valid")].into(),

@@ -21,12 +21,14 @@ use hn_types::{
         ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, Reach, ServicePlan,
         ServiceSegment,
     },
-    settings::{PrivateChoice, PublicChoice, Reservation, SharingPair},
+    settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
 };
 
 use crate::{
+    devices::Devices,
     ipv6::{self, Addresses},
+    mapping::forward,
     radio::{AP_PREFIX, RadioPlan},
     subnet::{Subnets, pool},
 };
@@ -81,6 +83,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) lease_time: Duration,
     pub(crate) host_name: &'a str,
     pub(crate) machine_id: &'a str,
+    pub(crate) mappings: &'a [PortMapping],
+    pub(crate) devices: &'a Devices,
+    pub(crate) closed: &'a [IfName],
 }
 
 /// The private side of full sharing, as far as it exists.
@@ -149,6 +154,7 @@ pub(crate) fn public_side(pair: &SharingPair, network: &NetworkView) -> Option<I
 /// The whole plan for an intent.
 pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
     let mut plan = SystemPlan::default();
+    plan.firewall.closed.extend(around.closed);
     let mut ap_bridge = None;
     if let Some(pair) = &intent.full
         && let Some(address) = around.subnets.full
@@ -181,6 +187,12 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
                 Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
         }
         serve_ipv6(&mut plan, side.interface, public, around);
+        if let Some(public) = public {
+            let leads = |mapping: &PortMapping| {
+                forward(mapping, public, (side.interface, address), around.devices, around.domain).ok()
+            };
+            plan.firewall.forwards = around.mappings.iter().filter_map(leads).collect();
+        }
         plan.links.bridge = side.bridge;
     } else if let Some(ap) = &intent.ap
         && intent.standalone

@@ -39,6 +39,7 @@ impl Core {
             settings: self.settings.clone(),
             temporary: self.temporary.clone(),
             subnets: self.subnets,
+            half: self.half.clone(),
         }
     }
 
@@ -309,8 +310,10 @@ impl Core {
             self.out.push_back(Output::Event(Event::Trouble { failure: failure.clone() }));
         }
         for caller in job.callers {
+            let mut outcome = outcome.clone();
             match caller.claim {
                 Claim::Nothing => {}
+                Claim::Mapping(id) => outcome = outcome.map(|_| Reply::Mapping(id)),
                 Claim::Reference => self.sessions.acquire(caller.session),
                 Claim::Forced => self.sessions.force(),
                 Claim::Up(record) => {
@@ -321,7 +324,7 @@ impl Core {
                 }
             }
             if let Some(request) = caller.request {
-                self.out.push_back(Output::Reply { request, result: outcome.clone() });
+                self.out.push_back(Output::Reply { request, result: outcome });
             }
         }
     }
@@ -343,6 +346,7 @@ impl Core {
         self.intent = before.intent;
         self.temporary = before.temporary;
         self.subnets = before.subnets;
+        self.half = before.half;
         self.staged = None;
         if self.settings != before.settings {
             self.settings = before.settings;

@@ -14,11 +14,12 @@ use crate::{
     keys,
     pair::checked,
     plan::ap_name,
+    roles::Half,
 };
 
 impl Core {
     /// Whether sharing may be used at all.
-    fn sharing_usable(&self) -> Result<(), Failure> {
+    pub(crate) fn sharing_usable(&self) -> Result<(), Failure> {
         self.running(Part::SharedAccess)?;
         if self.policy.sharing == Some(false) {
             return Err(Failure::check(
@@ -41,7 +42,8 @@ impl Core {
         Ok([Stage::Change(Change::sharing(Some(pair)))].into())
     }
 
-    pub(crate) fn unshare(&self) -> Result<Stages, Failure> {
+    pub(crate) fn unshare(&mut self) -> Result<Stages, Failure> {
+        self.half = Half::default();
         if self.intent.full.is_some() {
             return Ok([Stage::Change(Change::sharing(None))].into());
         }

@@ -71,6 +71,12 @@ pub struct ConnectionView {
     pub default_route: bool,
     /// The server side of a dial-in or VPN link.
     pub incoming_only: bool,
+    /// It is a member of a bridge.
+    pub bridged: bool,
+    /// Nothing comes in on it unasked.
+    pub firewalled: bool,
+    /// What it is, for people.
+    pub device: &'static str,
     /// What it is as a Wi-Fi station, if it is one. Nothing in it is measured.
     pub station: Option<StationView>,
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | listener | the socket | new connections | the daemon ends |
 //! | one per session | its connection | the connection's end | the session is closed in the core |
+//! | one per refused client, 16 at most | its stream | its greeting | it is told that there is no room |
 //! | one per subscriber | its event queue | events | the queue closes with the session |
 //!
 //! Who asks is found out once, when the connection is made (`SO_PEERCRED`), and travels with each request.
@@ -22,22 +23,23 @@ use std::{
     time::Duration,
 };
 
-use hn_core::{Actor, Command, Keys, Part, Reply, Security, SessionId, UpRequest};
+use hn_core::{Actor, Command, Keys, MappingStatus, NewMapping, Part, Reply, Security, SessionId, UpRequest};
 use hn_ipc::{
-    args::{KeysView, PartView, SettingsView, ShareArgs, UpArgs},
+    args::{KeysView, MappingArgs, MappingView, PartView, SettingsView, ShareArgs, UpArgs},
     error::BusFailure,
     tree::{Fields, from_fields, to_fields},
 };
 use hn_types::{
     ConnectionSettings, Descriptor, ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
     mac::MacAddrError,
-    settings::{Reservation, SharingPair},
+    settings::{Reservation, Role, SharingPair},
     view::{NumberedEvent, SharingPhase},
 };
 use rustix::net::{UCred, sockopt::socket_peercred};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
 };
 use zbus::{Connection, Guid, connection::Builder, interface};
 
@@ -48,6 +50,9 @@ const SESSIONS: usize = 1_024;
 
 /// Sessions of one user other than root.
 const SESSIONS_PER_USER: usize = 256;
+
+/// Clients that are told at once that there is no room; more are disconnected without a word.
+const REFUSALS: usize = 16;
 
 /// A client that does not finish its authentication is disconnected.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -83,6 +88,7 @@ impl Bus {
     /// Accepts sessions until the loop behind `requests` is gone.
     pub async fn serve(self, requests: mpsc::Sender<Request>) {
         let census = Arc::new(Census::default());
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
         loop {
             let stream = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -100,7 +106,12 @@ impl Bus {
                 Ok(place) => {
                     tokio::spawn(session(stream, place, requests.clone()));
                 }
-                Err(cause) => tracing::warn!(%cause, "a session is refused"),
+                Err(cause) => {
+                    tracing::warn!(%cause, "a session is refused");
+                    if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
+                        tokio::spawn(refuse(stream, turn));
+                    }
+                }
             }
         }
     }
@@ -186,6 +197,20 @@ fn identify(peer: UCred) -> Identity {
     Identity { elevated: uid == 0 || capable, groups }
 }
 
+/// Tells a client that there is no room for it, in the words of the authentication it begins with.
+async fn refuse(mut stream: UnixStream, _turn: OwnedSemaphorePermit) {
+    // It is heard first: what arrives at a closed socket would reach the client before the answer does.
+    let mut greeting = [0; 512];
+    let answer = async {
+        if stream.read(&mut greeting).await? > 0 {
+            stream.write_all(format!("ERROR {}\r\n", hn_ipc::SESSION_LIMIT).as_bytes()).await?;
+        }
+        stream.shutdown().await
+    };
+    // Somebody who does not listen is not waited for.
+    let _ = tokio::time::timeout(HANDSHAKE, answer).await;
+}
+
 async fn session(stream: UnixStream, place: Place, requests: mpsc::Sender<Request>) {
     let id = place.actor.session;
     if requests.send(Request::Opened(id)).await.is_err() {
@@ -248,6 +273,22 @@ impl Link {
 
 fn bad(object: &str, cause: impl std::fmt::Display) -> BusFailure {
     Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause).into()
+}
+
+fn mapping_view(MappingStatus { mapping, leads }: MappingStatus) -> MappingView {
+    MappingView {
+        id: mapping.id,
+        connection: mapping.connection.to_string(),
+        name: mapping.name,
+        protocol: mapping.protocol,
+        external_port: mapping.external_port,
+        internal_port: mapping.internal_port,
+        target: mapping.target,
+        enabled: mapping.enabled,
+        active: leads.is_ok(),
+        address: leads.as_ref().ok().copied(),
+        detail: leads.err().unwrap_or_default(),
+    }
 }
 
 fn unexpected() -> BusFailure {
@@ -386,6 +427,49 @@ impl Sharing {
 
     async fn unshare(&self) -> Result<(), BusFailure> {
         self.link.done(Command::Unshare).await
+    }
+
+    async fn enable_sharing(&self, connection: String, role: &str) -> Result<(), BusFailure> {
+        let role = match role {
+            "public" => Role::Public,
+            "private" => Role::Private,
+            other => return Err(bad("role", format!("{other:?} is neither public nor private"))),
+        };
+        self.link.done(Command::EnableSharing(connection, role)).await
+    }
+
+    async fn disable_sharing(&self, connection: String) -> Result<(), BusFailure> {
+        self.link.done(Command::DisableSharing(connection)).await
+    }
+
+    async fn set_firewall(&self, connection: String, on: bool) -> Result<(), BusFailure> {
+        self.link.done(Command::SetFirewall(connection, on)).await
+    }
+
+    async fn mappings(&self) -> Result<Vec<Fields>, BusFailure> {
+        let Reply::Mappings(mappings) = self.link.command(Command::QueryMappings).await? else {
+            return Err(unexpected());
+        };
+        mappings.into_iter().map(|status| Ok(to_fields(&mapping_view(status))?)).collect()
+    }
+
+    #[zbus(out_args("id"))]
+    async fn add_mapping(&self, args: Fields) -> Result<u32, BusFailure> {
+        let MappingArgs { connection, name, protocol, external_port, internal_port, target, enabled } =
+            from_fields(&args)?;
+        let new = NewMapping { connection, name, protocol, external_port, internal_port, target, enabled };
+        let Reply::Mapping(id) = self.link.command(Command::AddMapping(new)).await? else {
+            return Err(unexpected());
+        };
+        Ok(id)
+    }
+
+    async fn set_mapping_enabled(&self, id: u32, on: bool) -> Result<(), BusFailure> {
+        self.link.done(Command::SetMappingEnabled(id, on)).await
+    }
+
+    async fn remove_mapping(&self, id: u32) -> Result<(), BusFailure> {
+        self.link.done(Command::RemoveMapping(id)).await
     }
 
     async fn set_reservation(&self, mac: &str, host: u32, name: String) -> Result<(), BusFailure> {

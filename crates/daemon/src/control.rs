@@ -315,11 +315,16 @@ fn connection_view(view: hn_core::ConnectionView) -> ConnectionView {
         media: view.media,
         wireless: view.wireless,
         status: view.status.as_str().to_owned(),
+        shared: view.role != hn_core::ConnectionRole::None,
         role: view.role.as_str().to_owned(),
         sharable: view.not_sharable.is_none(),
         detail: view.not_sharable.unwrap_or_default(),
         hosted_network: view.hosted_network,
         default_route: view.default_route,
         station: view.station,
+        incoming_only: view.incoming_only,
+        bridged: view.bridged,
+        firewalled: view.firewalled,
+        device: view.device.to_owned(),
     }
 }

@@ -61,6 +61,21 @@ pub trait Sharing {
     fn share(&self, args: Fields) -> zbus::Result<()>;
     /// Ends full sharing. Needs elevation.
     fn unshare(&self) -> zbus::Result<()>;
+    /// Gives a connection (interface or GUID) the part `public` or `private`; sharing runs once both sides have
+    /// one. Needs elevation.
+    fn enable_sharing(&self, connection: &str, role: &str) -> zbus::Result<()>;
+    /// Takes the part of a connection away and switches its port mappings off. Needs elevation.
+    fn disable_sharing(&self, connection: &str) -> zbus::Result<()>;
+    /// Whether nothing may come in on a connection unasked. Needs elevation.
+    fn set_firewall(&self, connection: &str, on: bool) -> zbus::Result<()>;
+    /// Every port mapping: [`crate::args::MappingView`].
+    fn mappings(&self) -> zbus::Result<Vec<Fields>>;
+    /// Adds a port mapping ([`crate::args::MappingArgs`]) and tells its number. Needs elevation.
+    fn add_mapping(&self, args: Fields) -> zbus::Result<u32>;
+    /// Switches a port mapping on or off. Needs elevation.
+    fn set_mapping_enabled(&self, id: u32, on: bool) -> zbus::Result<()>;
+    /// Removes a port mapping. Needs elevation.
+    fn remove_mapping(&self, id: u32) -> zbus::Result<()>;
     /// Promises an address to a device: the host part `host` in whatever the subnet is, 20 for `.20`. Needs elevation.
     fn set_reservation(&self, mac: &str, host: u32, name: &str) -> zbus::Result<()>;
     /// Takes the promise back. Needs elevation.

@@ -148,7 +148,7 @@ impl Firewall for LinuxFirewall {
         let begins: Vec<_> =
             plan.segments.iter().filter(|segment| !self.held.contains(segment)).copied().collect();
         if !begins.is_empty() {
-            foreign::passable(&FirewallPlan { segments: begins })?;
+            foreign::passable(&FirewallPlan { segments: begins, ..FirewallPlan::default() })?;
         }
         let changed = self.install(&Ruleset::of(plan, index)).await?;
         self.held.clone_from(&plan.segments);

@@ -22,6 +22,7 @@ mod ports;
 pub mod radio;
 pub mod resolvers;
 pub mod services;
+pub mod station;
 mod sys;
 pub mod undo;
 

@@ -40,6 +40,7 @@ const BACKLOG: i32 = 128;
 
 const DHCP_SERVER: u16 = 67;
 const DHCP6_SERVER: u16 = 547;
+const DHCP_CLIENT: u16 = 68;
 const DNS: u16 = 53;
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 const ALL_DHCP_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
@@ -55,22 +56,27 @@ const RETURN: u16 = 0x06;
 /// Everything of the packet.
 const ALL: u32 = 0x4_0000;
 
-/// ARP, and unfragmented UDP over IPv4 to port 67.
-const DHCP_OR_ARP: [Instruction; 12] = [
-    (LOAD_HALF, 0, 0, 12),
-    (JUMP_EQUAL, 8, 0, 0x0806),
-    (JUMP_EQUAL, 0, 8, 0x0800),
-    (LOAD_BYTE, 0, 0, 23),
-    (JUMP_EQUAL, 0, 6, 17),
-    (LOAD_HALF, 0, 0, 20),
-    // More fragments, or not the first.
-    (JUMP_SET, 4, 0, 0x3fff),
-    (LOAD_HEADER_LENGTH, 0, 0, 14),
-    (LOAD_HALF_INDEXED, 0, 0, 16),
-    (JUMP_EQUAL, 0, 1, DHCP_SERVER as u32),
-    (RETURN, 0, 0, ALL),
-    (RETURN, 0, 0, 0),
-];
+/// ARP, and DHCP requests.
+const DHCP_OR_ARP: [Instruction; 12] = arp_or_udp(DHCP_SERVER);
+
+/// ARP, and unfragmented UDP over IPv4 to `port`.
+const fn arp_or_udp(port: u16) -> [Instruction; 12] {
+    [
+        (LOAD_HALF, 0, 0, 12),
+        (JUMP_EQUAL, 8, 0, 0x0806),
+        (JUMP_EQUAL, 0, 8, 0x0800),
+        (LOAD_BYTE, 0, 0, 23),
+        (JUMP_EQUAL, 0, 6, 17),
+        (LOAD_HALF, 0, 0, 20),
+        // More fragments, or not the first.
+        (JUMP_SET, 4, 0, 0x3fff),
+        (LOAD_HEADER_LENGTH, 0, 0, 14),
+        (LOAD_HALF_INDEXED, 0, 0, 16),
+        (JUMP_EQUAL, 0, 1, port as u32),
+        (RETURN, 0, 0, ALL),
+        (RETURN, 0, 0, 0),
+    ]
+}
 
 /// Router solicitations, and UDP over IPv6 to port 547, without extension headers.
 const SOLICITATION_OR_DHCP6: [Instruction; 11] = [
@@ -101,6 +107,15 @@ pub(crate) fn packet_socket(interface: IfName, index: u32) -> Result<OwnedFd, Dr
 /// The same for router solicitations and DHCPv6.
 pub(crate) fn packet_socket6(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
     filtered_socket(interface, index, &SOLICITATION_OR_DHCP6)
+}
+
+/// The same for a DHCP client: answers and ARP.
+///
+/// # Errors
+///
+/// As [`packet_socket`].
+pub(crate) fn client_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
+    filtered_socket(interface, index, &arp_or_udp(DHCP_CLIENT))
 }
 
 fn filtered_socket(interface: IfName, index: u32, filter: &[Instruction]) -> Result<OwnedFd, DriverError> {

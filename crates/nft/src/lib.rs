@@ -37,6 +37,7 @@ mod compare;
 mod expression;
 mod foreign;
 mod installed;
+mod mapping;
 mod owner;
 mod policy;
 mod ruleset;

@@ -11,7 +11,8 @@ use hn_nft::{
 };
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Reach},
+    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, PortForward, Reach},
+    settings::Protocol,
 };
 use proptest::prelude::*;
 
@@ -22,7 +23,10 @@ fn name(text: &str) -> IfName {
 fn full() -> FirewallPlan {
     let reach = Reach::Public(name("eth0"));
     let subnet = Some("192.168.137.1/24".parse().unwrap());
-    FirewallPlan { segments: vec![FirewallSegment { interface: name("hnap0"), subnet, reach, ipv6: None }] }
+    FirewallPlan {
+        segments: vec![FirewallSegment { interface: name("hnap0"), subnet, reach, ipv6: None }],
+        ..FirewallPlan::default()
+    }
 }
 
 fn dual() -> FirewallPlan {
@@ -191,8 +195,19 @@ fn an_ordinary_packet_meets_no_more_than_this() {
     // Counted in expressions up to and including the verdict, on the path by index.
     fn cost(rule: &Rule) -> usize {
         let expressions = |statement: &Statement| match statement {
-            Statement::Match(Match::Ipv4 | Match::Ipv6 | Match::Interface(..)) => 2,
-            Statement::Match(Match::Address(..) | Match::Address6(..) | Match::State(_)) => 3,
+            Statement::Match(
+                Match::Ipv4
+                | Match::Ipv6
+                | Match::Interface(..)
+                | Match::NotTo(_)
+                | Match::Local
+                | Match::Protocol(_),
+            ) => 2,
+            Statement::Match(
+                Match::Address(..) | Match::Address6(..) | Match::State(_) | Match::Redirected,
+            )
+            | Statement::Redirect(..) => 3,
+            Statement::Match(Match::Port(..)) => 4,
             Statement::Counter | Statement::Masquerade | Statement::Verdict(_) | Statement::Other(_) => 1,
         };
         rule.statements.iter().map(expressions).sum()
@@ -279,7 +294,27 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     );
     let segment = (interface(), proptest::option::of(subnet()), reach, proptest::option::of(ipv6))
         .prop_map(|(interface, subnet, reach, ipv6)| FirewallSegment { interface, subnet, reach, ipv6 });
-    proptest::collection::vec(segment, 0..5).prop_map(|segments| FirewallPlan { segments })
+    let forward = (
+        (interface(), any::<bool>(), any::<u32>(), any::<u16>(), any::<u16>()),
+        any::<proptest::sample::Index>(),
+    );
+    let forwards = proptest::collection::vec(forward, 0..4);
+    let closed = proptest::collection::btree_set(interface(), 0..3);
+    (proptest::collection::vec(segment, 0..5), forwards, closed).prop_map(|(segments, forwards, closed)| {
+        let forwards = forwards
+            .into_iter()
+            .filter(|_| !segments.is_empty())
+            .map(|((public, tcp, address, external_port, internal_port), segment)| PortForward {
+                public,
+                private: segment.get(&segments).interface,
+                protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
+                external_port,
+                address: address.into(),
+                internal_port,
+            })
+            .collect();
+        FirewallPlan { segments, forwards, closed }
+    })
 }
 
 proptest! {
@@ -290,7 +325,7 @@ proptest! {
         let batch = Batch::replace(&ruleset, 1);
         let installed = dumped(&batch);
         if ruleset.chains.is_empty() {
-            prop_assert!(plan.segments.is_empty());
+            prop_assert!(plan.segments.is_empty() && plan.closed.is_empty());
         } else {
             prop_assert_eq!(&installed.ruleset, &ruleset);
             prop_assert_eq!(compare(&ruleset, &installed), Ok(()));

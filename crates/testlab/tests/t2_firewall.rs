@@ -130,6 +130,7 @@ fn plan(reach: Reach) -> FirewallPlan {
     let subnet = Some("192.168.137.1/24".parse().unwrap());
     FirewallPlan {
         segments: vec![FirewallSegment { interface: "hnap0".parse().unwrap(), subnet, reach, ipv6: None }],
+        ..FirewallPlan::default()
     }
 }
 

@@ -265,7 +265,7 @@ fn standalone() -> (FirewallPlan, ServicePlan) {
     };
     let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host, ipv6: None };
     (
-        FirewallPlan { segments: vec![segment] },
+        FirewallPlan { segments: vec![segment], ..FirewallPlan::default() },
         ServicePlan { segment: Some(ServiceSegment { interface, address, dhcp, dns: None, ipv6: None }) },
     )
 }

@@ -61,8 +61,14 @@ fn two_private_wires_are_one_segment() {
     scene.share(&PRIVATE).unwrap();
     let a = scene.online(0, Client::Udhcpc).unwrap();
     let b = scene.online(1, Client::Dhclient).unwrap();
-    assert_ne!(a.address, b.address);
-    scene.clients[0].run(&format!("ping -n -c 2 -W 5 {}", b.address)).unwrap();
+    checks!(M100:
+        assert_ne!(a.address, b.address);
+        assert_eq!((a.prefix, a.router), (b.prefix, b.router));
+        assert_eq!(a.address.octets()[..3], b.address.octets()[..3]);
+        scene.clients[0].run(&format!("ping -n -c 2 -W 5 {}", b.address)).unwrap();
+        let bridged = scene.router.ip("-o link show master hnbr0").unwrap().stdout;
+        assert!(PRIVATE.iter().all(|port| bridged.contains(port)), "{bridged}");
+    );
     scene.product.terminate().unwrap();
     scene.restored().unwrap();
 }
@@ -504,6 +510,39 @@ fn the_sharedaccess_part_is_router_address_server_and_name_server_of_the_home_ne
         lease::ask(Client::Udhcpc, &scene.clients[1], PORT, Duration::from_secs(3)).unwrap_err();
     );
     scene.product.terminate().unwrap();
+}
+
+#[test]
+fn who_asks_for_an_address_on_the_public_side_gets_none() {
+    let Some(mut scene) = scene() else { return };
+    scene.share(&[PRIVATE[0]]).unwrap();
+    scene.online(0, Client::Udhcpc).unwrap();
+    checks!(M082:
+        let short = Duration::from_secs(4);
+        lease::ask(Client::Udhcpc, &scene.internet.place, "wan0", short).unwrap_err();
+        // Nor on a wire that is not shared.
+        lease::ask(Client::Udhcpc, &scene.clients[1], PORT, short).unwrap_err();
+        lease::ask(Client::Udhcpc, &scene.clients[0], PORT, LEASE).unwrap();
+    );
+}
+
+#[test]
+fn what_private_wires_send_leaves_by_the_public_one_behind_its_address() {
+    let Some(mut scene) = scene() else { return };
+    scene.share(&PRIVATE).unwrap();
+    let leases = [scene.online(0, Client::Udhcpc).unwrap(), scene.online(1, Client::Udhcpc).unwrap()];
+    let visits = scene.internet.visits();
+    checks!(M102:
+        // The Internet has no route to private addresses: an answer can only have gone to a translated one.
+        assert!(visits.len() >= leases.len());
+        for visit in &visits {
+            assert_eq!(visit.peer, internet::UPLINK);
+            assert!(leases.iter().all(|lease| visit.peer != lease.address));
+        }
+        for client in &scene.clients {
+            client.run(&format!("ping -n -c 1 -W 5 {}", internet::GATEWAY)).unwrap();
+        }
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::Result;
 use hn_testlab::tier;
 
 use crate::workspace::{Workspace, must, say};
-use crate::{conformance, packages, test, tidy};
+use crate::{conformance, man, packages, test, tidy};
 
 pub(crate) fn fmt(workspace: &Workspace) -> Result<()> {
     must(workspace.cargo(&["fmt", "--all", "--check"]))
@@ -67,12 +67,13 @@ fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
 pub(crate) fn ci(workspace: &Workspace) -> Result<ExitCode> {
     packages::install(packages::EVERYTHING)?;
     type Check = fn(&Workspace) -> Result<()>;
-    let checks: [(&str, Check); 6] = [
+    let checks: [(&str, Check); 7] = [
         ("fmt", fmt),
         ("tidy", tidy::run),
         ("conformance.md", conformance::current),
         ("clippy", clippy),
         ("doc", doc),
+        ("man", man::current),
         ("deny", deny),
     ];
     let mut failed = Vec::new();

@@ -7,7 +7,9 @@
 mod check;
 mod conformance;
 mod demo;
+mod examples;
 mod layers;
+mod man;
 mod packages;
 mod test;
 mod tidy;
@@ -59,6 +61,8 @@ enum Chore {
     Deny,
     /// What other tools do not check: file lengths, words in comments, names in ARCHITECTURE.md
     Tidy,
+    /// Man pages and completions in dist/, made from the grammar of the command line
+    Man(man::Options),
     /// Install the distribution's packages that the chores need
     Setup,
     /// Run a command on a machine with radios
@@ -110,6 +114,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Doc => check::doc(&workspace)?,
         Chore::Deny => check::deny(&workspace)?,
         Chore::Tidy => tidy::run(&workspace)?,
+        Chore::Man(options) => man::run(&workspace, &options)?,
         Chore::Setup => packages::install(packages::EVERYTHING)?,
         Chore::Vm(options) => return vm(&workspace, options),
     }

@@ -21,6 +21,7 @@ use hn_testlab::tier::{self, Tier};
 use hn_testlab::vm::{Machine, image::Image};
 
 use crate::conformance::collect::{Site, Test};
+use crate::examples;
 use crate::packages;
 use crate::workspace::{self, Workspace, say};
 
@@ -389,6 +390,7 @@ impl<'a> Runner<'a> {
             return Ok(tally);
         }
         self.programs()?;
+        examples::build(self.workspace)?;
         let image = self.workspace.image()?;
         let lanes = LANES.min(names.len());
         let shares: Vec<Vec<String>> =
@@ -447,20 +449,50 @@ fn play_share(
         out: Some(out.clone()),
         ..Machine::default()
     };
-    let mut command = vec![workspace.programs().join("lab").into_os_string(), "run".into()];
-    command.extend(names.iter().map(Into::into));
-    match machine.run(image, &command, &mut workspace::to_stdout) {
-        Ok(ended) if ended.status == 0 => say(&format!(
-            "machine {lane}: {} scenarios in {:.0} s, of which {:.1} s boot",
-            names.len(),
-            ended.total.as_secs_f64(),
-            ended.boot.as_secs_f64()
-        )),
-        Ok(ended) => say(&format!("machine {lane}: the scenarios ended with {}", ended.status)),
-        Err(error) => say(&format!("machine {lane}: {error:#}")),
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut rest = names;
+    // A scenario may want another boot: the machine is then started again with it and what is left.
+    loop {
+        let mut command = vec![workspace.programs().join("lab").into_os_string(), "run".into()];
+        command.extend(rest.iter().map(Into::into));
+        match machine.run(image, &command, &mut workspace::to_stdout) {
+            Ok(ended) if ended.status == 0 => say(&format!(
+                "machine {lane}: {} scenarios in {:.0} s, of which {:.1} s boot",
+                rest.len(),
+                ended.total.as_secs_f64(),
+                ended.boot.as_secs_f64()
+            )),
+            Ok(ended) => say(&format!("machine {lane}: the scenarios ended with {}", ended.status)),
+            Err(error) => say(&format!("machine {lane}: {error:#}")),
+        }
+        let results = std::fs::read_to_string(out.join("results.jsonl")).unwrap_or_default();
+        let all: Vec<Outcome> = results.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let fresh = all.len() > outcomes.len();
+        outcomes = all;
+        let again = outcomes.last().filter(|last| fresh && last.unfinished);
+        let at = again.and_then(|last| rest.iter().position(|name| *name == last.name));
+        match at.and_then(|at| rest.get(at..)) {
+            Some(left) => rest = left,
+            None => return whole(outcomes),
+        }
     }
-    let results = std::fs::read_to_string(out.join("results.jsonl")).unwrap_or_default();
-    results.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// One outcome for each scenario that is over: what an earlier boot has shown is part of it.
+fn whole(outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    let mut begun: BTreeMap<String, Outcome> = BTreeMap::new();
+    let mut over = Vec::new();
+    for mut outcome in outcomes {
+        if outcome.unfinished {
+            begun.insert(outcome.name.clone(), outcome);
+            continue;
+        }
+        if let Some(earlier) = begun.remove(&outcome.name) {
+            outcome.follow(&earlier);
+        }
+        over.push(outcome);
+    }
+    over
 }
 
 /// What one line of a test runner means.
@@ -594,6 +626,22 @@ mod tests {
     #[test]
     fn the_closing_line_is_plain() {
         assert_eq!(Tally { passed: 3, failed: 0, skipped: 1 }.to_string(), "3 passed, 0 failed, 1 skipped");
+    }
+
+    #[test]
+    fn a_scenario_of_two_boots_has_one_outcome_with_the_evidence_of_both() {
+        let outcome = |name: &str, unfinished: bool, evidence: &str| Outcome {
+            name: name.to_owned(),
+            failure: None,
+            seconds: 1.0,
+            unfinished,
+            evidence: evidence.to_owned(),
+        };
+        let over =
+            whole(vec![outcome("a", false, "1\n"), outcome("b", true, "2\n"), outcome("b", false, "3\n")]);
+        assert_eq!(over.len(), 2);
+        assert_eq!((over[1].evidence.as_str(), over[1].seconds), ("2\n3\n", 2.0));
+        assert_eq!(whole(vec![outcome("b", true, "2\n")]), [], "it never came to its end");
     }
 
     #[test]

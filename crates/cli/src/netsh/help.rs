@@ -62,7 +62,7 @@ pub(crate) fn help(topic: Topic) -> String {
         ),
         Topic::ShowHostedNetwork => command(
             "show hostednetwork [[setting=]security]",
-            &[("setting", "security: the keys of the hosted network. Needs administrator rights.")],
+            &[("setting", "security: the keys of the hosted network.")],
             "Shows the settings and the status of the hosted network.",
             "show hostednetwork\n       show hostednetwork setting=security",
         ),

@@ -5,6 +5,7 @@
 
 mod hosted;
 mod modes;
+mod pairs;
 mod radio;
 mod random;
 mod references;

@@ -38,6 +38,11 @@ pub(crate) struct Who {
 
 /// Runs a test in a world of its own.
 pub(crate) fn run(test: impl AsyncFnOnce(&World)) {
+    run_within(LIMIT, test);
+}
+
+/// The same for a test that may take longer.
+pub(crate) fn run_within(limit: Duration, test: impl AsyncFnOnce(&World)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
@@ -45,7 +50,7 @@ pub(crate) fn run(test: impl AsyncFnOnce(&World)) {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let world = World { folder, daemon: RefCell::new(None) };
         world.start().await;
-        timeout(LIMIT, test(&world)).await.expect("the test takes too long");
+        timeout(limit, test(&world)).await.expect("the test takes too long");
     });
 }
 
