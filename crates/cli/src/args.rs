@@ -4,7 +4,14 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use hostednet::types::{IfName, Ssid, settings::PublicChoice};
+use hostednet::{
+    MappingTarget, Protocol,
+    types::{
+        IfName, Ssid,
+        part::{Part, StartType},
+        settings::PublicChoice,
+    },
+};
 
 /// Makes this machine an access point and shares its connection.
 #[derive(Debug, Parser)]
@@ -83,9 +90,15 @@ pub enum Verb {
     },
     /// Stop sharing
     Unshare,
+    /// Lead ports of the public connection to devices
+    Forward {
+        /// What to do
+        #[command(subcommand)]
+        verb: ForwardVerb,
+    },
     /// On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it
     Join(Join),
-    /// Show, start or stop a part of the service
+    /// Show, start, stop or configure a part of the service
     Service {
         /// What to do with it
         #[command(subcommand)]
@@ -202,6 +215,14 @@ pub enum SettingsVerb {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2007))]
         max_peers: Option<u32>,
     },
+    /// Show or change who may start, stop, allow and forbid the network: its access list, in SDDL
+    Access {
+        /// The new list, such as O:BAG:BAD:(A;;GA;;;BA)(A;;GA;;;S-1-22-1-1000)
+        sddl: Option<String>,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
+    },
 }
 
 /// Verbs of `key`.
@@ -227,37 +248,130 @@ pub enum KeyVerb {
 /// Verbs of `service`.
 #[derive(Debug, Subcommand)]
 pub enum ServiceVerb {
-    /// Show the parts
-    Status(Json),
+    /// Show the parts, or one of them
+    Status {
+        /// Which: wlan or sharedaccess; both when absent
+        #[arg(value_parser = parse_part)]
+        part: Option<Part>,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
+    },
     /// Start a part
     Start {
-        /// Which
-        part: PartName,
+        /// Which: wlan or sharedaccess
+        #[arg(value_parser = parse_part)]
+        part: Part,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
     },
-    /// Stop a part
+    /// Stop a part and what it does
     Stop {
-        /// Which
-        part: PartName,
+        /// Which: wlan or sharedaccess
+        #[arg(value_parser = parse_part)]
+        part: Part,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Say when a part starts; what runs goes on
+    SetStartType {
+        /// Which: wlan or sharedaccess
+        #[arg(value_parser = parse_part)]
+        part: Part,
+        /// With the service, when it is needed, or not until an administrator shares
+        #[arg(value_parser = parse_start_type, value_name = "automatic|manual|disabled")]
+        start_type: StartType,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
     },
 }
 
-/// A part of the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum PartName {
-    /// The hosted network.
-    Wlan,
-    /// Sharing.
-    Sharedaccess,
+/// Verbs of `forward`.
+#[derive(Debug, Subcommand)]
+pub enum ForwardVerb {
+    /// Lead a port to a device: `hostednet forward add web tcp 8080 tv:80`
+    Add {
+        /// What to call it
+        name: String,
+        /// tcp or udp
+        #[arg(value_parser = parse_protocol)]
+        protocol: Protocol,
+        /// The port outside
+        #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        external: u16,
+        /// The device, by the name or the address it has here; :PORT when its port is another one
+        #[arg(value_parser = parse_target)]
+        target: Target,
+        /// The public connection it is for [default: the one that is shared, or would be]
+        #[arg(long, value_name = "INTERFACE")]
+        on: Option<String>,
+        /// Switch it on later
+        #[arg(long)]
+        disabled: bool,
+    },
+    /// Show the ports and where they lead
+    List(Json),
+    /// Switch one on
+    Enable {
+        /// Its number
+        id: u32,
+    },
+    /// Switch one off
+    Disable {
+        /// Its number
+        id: u32,
+    },
+    /// Remove one
+    Remove {
+        /// Its number
+        id: u32,
+    },
 }
 
-impl PartName {
-    /// Its name in the contract.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wlan => "wlan",
-            Self::Sharedaccess => "sharedaccess",
-        }
+/// A device and, if it differs, its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The device.
+    pub device: MappingTarget,
+    /// Its port.
+    pub port: Option<u16>,
+}
+
+fn parse_protocol(text: &str) -> Result<Protocol, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "tcp" => Ok(Protocol::Tcp),
+        "udp" => Ok(Protocol::Udp),
+        _ => Err("it is neither tcp nor udp".to_owned()),
     }
+}
+
+fn parse_target(text: &str) -> Result<Target, String> {
+    let (device, port) = match text.rsplit_once(':') {
+        None => (text, None),
+        Some((device, port)) => {
+            let port = port.parse().ok().filter(|port| *port != 0);
+            (device, Some(port.ok_or("ports are numbered from 1 to 65535")?))
+        }
+    };
+    if device.is_empty() {
+        return Err("a device is named by its name or its address".to_owned());
+    }
+    let device =
+        device.parse().map_or_else(|_| MappingTarget::Name(device.to_owned()), MappingTarget::Address);
+    Ok(Target { device, port })
+}
+
+/// Any of the part's names, in any case: people type what they know from elsewhere.
+fn parse_part(text: &str) -> Result<Part, String> {
+    Part::from_name(text).ok_or_else(|| "the parts are wlan and sharedaccess".to_owned())
+}
+
+fn parse_start_type(text: &str) -> Result<StartType, String> {
+    StartType::from_name(&text.to_ascii_lowercase())
+        .ok_or_else(|| "the start types are automatic, manual and disabled".to_owned())
 }
 
 fn parse_public(text: &str) -> Result<PublicChoice, String> {

@@ -9,9 +9,10 @@ use std::{
 use clap::CommandFactory;
 use futures_util::StreamExt;
 use hostednet::{
-    Error, KeysView, Session, ShareArgs,
+    Error, KeysView, MappingArgs, Session, ShareArgs,
     types::{
         ErrorCode, Failure, IfName, Key, Reason, SecondaryKey,
+        security::ELEVATED_ACCESS,
         settings::{PrivateChoice, PublicChoice},
     },
 };
@@ -20,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::{
-    args::{Args, KeyVerb, ServiceVerb, SettingsVerb, Verb},
+    args::{Args, ForwardVerb, KeyVerb, ServiceVerb, SettingsVerb, Verb},
     hold, join, manual, report,
     style::Style,
     terminal, up,
@@ -75,6 +76,47 @@ async fn dispatch(args: Args) -> Result<ExitCode, Error> {
         command => return ask(&Session::connect(&socket).await?, command).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn forward(session: &Session, verb: ForwardVerb) -> Result<(), Error> {
+    match verb {
+        ForwardVerb::Add { name, protocol, external, target, on, disabled } => {
+            let args = MappingArgs {
+                connection: on,
+                name,
+                protocol,
+                external_port: external,
+                internal_port: target.port,
+                target: target.device,
+                enabled: !disabled,
+            };
+            let id = session.add_mapping(&args).await?;
+            // Whether it leads anywhere is known to the service only.
+            let made = session.mappings().await?.into_iter().find(|mapping| mapping.id == id);
+            let state = match made {
+                Some(mapping) if !mapping.active && !disabled => format!(" It waits: {}.", mapping.detail),
+                Some(_) | None => String::new(),
+            };
+            report::line(&format!("Mapping {id}: {protocol} {external} leads to {}.{state}", args.target));
+        }
+        ForwardVerb::List(form) => {
+            let mappings = session.mappings().await?;
+            if form.json { report::json(&mappings) } else { report::out(&report::mappings(&mappings)) }
+        }
+        ForwardVerb::Enable { id } => {
+            session.set_mapping_enabled(id, true).await?;
+            report::line(&format!("Mapping {id} is on."));
+        }
+        ForwardVerb::Disable { id } => {
+            session.set_mapping_enabled(id, false).await?;
+            report::line(&format!("Mapping {id} is off."));
+        }
+        ForwardVerb::Remove { id } => {
+            session.remove_mapping(id).await?;
+            report::line(&format!("Mapping {id} is gone."));
+        }
+    }
+    Ok(())
 }
 
 async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
@@ -140,18 +182,19 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             session.unshare().await?;
             report::line("Sharing stopped.");
         }
-        Verb::Service { verb: ServiceVerb::Status(form) } => {
-            let parts = session.parts().await?;
-            if form.json { report::json(&parts) } else { report::out(&report::parts(&parts)) }
+        Verb::Forward { verb } => forward(session, verb).await?,
+        Verb::Settings { change: Some(SettingsVerb::Access { sddl, json }), .. } => {
+            if let Some(sddl) = sddl {
+                session.set_security_settings(ELEVATED_ACCESS, &sddl).await?;
+            }
+            let access = session.security_settings(ELEVATED_ACCESS).await?;
+            if json.json {
+                report::json(&access);
+            } else {
+                report::line(&format!("{}   (yours: {:#x})", access.sddl, access.granted_access));
+            }
         }
-        Verb::Service { verb: ServiceVerb::Start { part } } => {
-            session.start_part(part.as_str()).await?;
-            report::line(&format!("{} started.", part.as_str()));
-        }
-        Verb::Service { verb: ServiceVerb::Stop { part } } => {
-            session.stop_part(part.as_str()).await?;
-            report::line(&format!("{} stopped.", part.as_str()));
-        }
+        Verb::Service { verb } => service(session, verb).await?,
         // Taken care of before a session is opened.
         Verb::Up(_)
         | Verb::Hold { .. }
@@ -163,6 +206,42 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
         | Verb::Sc { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn service(session: &Session, verb: ServiceVerb) -> Result<(), Error> {
+    let (part, json, sentence) = match verb {
+        ServiceVerb::Status { part, json } => {
+            let mut parts = session.parts().await?;
+            parts.retain(|row| part.is_none_or(|part| row.name == part.as_str()));
+            if json.json {
+                report::json(&parts)
+            } else {
+                report::out(&report::parts(&parts))
+            }
+            return Ok(());
+        }
+        ServiceVerb::Start { part, json } => {
+            session.start_part(part.as_str()).await?;
+            (part, json, format!("{part} started."))
+        }
+        ServiceVerb::Stop { part, json } => {
+            session.stop_part(part.as_str()).await?;
+            (part, json, format!("{part} stopped."))
+        }
+        ServiceVerb::SetStartType { part, start_type, json } => {
+            session.set_start_type(part.as_str(), start_type).await?;
+            (part, json, format!("The start type of {part} is {}.", start_type.as_str()))
+        }
+    };
+    if json.json {
+        let parts = session.parts().await?;
+        if let Some(row) = parts.iter().find(|row| row.name == part.as_str()) {
+            report::json(row);
+        }
+    } else {
+        report::line(&sentence);
+    }
+    Ok(())
 }
 
 async fn key(session: &Session, verb: KeyVerb) -> Result<(), Error> {

@@ -27,6 +27,7 @@ pub(crate) const fn text(number: u32) -> Option<&'static str> {
         }
         1460 => "This operation returned because the timeout period expired.",
         1610 => "The configuration data for this product is corrupt. Contact your support personnel.",
+        1816 => "Not enough quota is available to process this command.",
         2182 => "The requested service has already been started.",
         2185 => "The service name is invalid.",
         2189 => "The service is starting or stopping. Please try again later.",

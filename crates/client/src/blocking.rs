@@ -5,6 +5,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 use hn_types::{
     MacAddr, SecondaryKey, Ssid,
+    part::StartType,
     settings::Reservation,
     view::{NumberedEvent, Snapshot},
 };
@@ -102,6 +103,8 @@ calls! {
     start_part(name: &str) -> ();
     /// See [`crate::Session::stop_part`].
     stop_part(name: &str) -> ();
+    /// See [`crate::Session::set_start_type`].
+    set_start_type(name: &str, start_type: StartType) -> ();
 }
 
 impl Session {

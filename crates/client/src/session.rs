@@ -17,6 +17,7 @@ use hn_ipc::{
 };
 use hn_types::{
     ErrorCode, Failure, Key, MacAddr, Reason, SecondaryKey, Ssid,
+    part::StartType,
     settings::Reservation,
     view::{SetBy, Snapshot},
 };
@@ -56,7 +57,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// A failure of [`ErrorCode::LimitExceeded`] when the service admits no more sessions, [`Error::NotRunning`] when it does not
+    /// A failure of [`ErrorCode::SessionLimitExceeded`] when the service admits no more sessions, [`Error::NotRunning`] when it does not
     /// answer as ours does.
     pub async fn over(stream: UnixStream, socket: &Path) -> Result<Self, Error> {
         let connect = async {
@@ -250,7 +251,7 @@ impl Session {
         self.rows(self.service.parts().await)
     }
 
-    /// Starts a part, `wlan` or `sharedaccess`. Needs elevation.
+    /// Starts a part, `wlan` or `sharedaccess` (also under its other names). Needs elevation.
     pub async fn start_part(&self, name: &str) -> Result<(), Error> {
         self.done(self.service.start_part(name).await)
     }
@@ -258,6 +259,11 @@ impl Session {
     /// Stops a part, `wlan` or `sharedaccess`. Needs elevation.
     pub async fn stop_part(&self, name: &str) -> Result<(), Error> {
         self.done(self.service.stop_part(name).await)
+    }
+
+    /// Says when a part starts. What runs goes on. Needs elevation.
+    pub async fn set_start_type(&self, name: &str, start_type: StartType) -> Result<(), Error> {
+        self.done(self.service.set_start_type(name, start_type.as_str()).await)
     }
 
     /// The snapshot of this moment and every event after it; nothing falls between.
@@ -301,7 +307,7 @@ fn refused(socket: &Path, error: &zbus::Error) -> Error {
         return not_running(socket, error);
     }
     let cause = "the service admits no more sessions of this user";
-    Failure::check(ErrorCode::LimitExceeded, Reason::InsufficientResources, "session", cause)
+    Failure::check(ErrorCode::SessionLimitExceeded, Reason::InsufficientResources, "session", cause)
         .with_remedy("end programs that use it")
         .into()
 }

@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 
 use hn_types::{
     ConnectionSettings, Descriptor, Key, MacAddr, SecondaryKey, Ssid,
+    part::{Part, StartType},
     security::Caller,
     settings::{
         MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role, SharingPair,
@@ -42,25 +43,6 @@ impl Actor {
 
     pub(crate) fn caller(&self) -> Caller<'_> {
         Caller { uid: self.uid, elevated: self.elevated, groups: &self.groups }
-    }
-}
-
-/// The two parts of the service that can be stopped on their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// The WLAN service: the hosted network.
-    Wlan,
-    /// SharedAccess: sharing.
-    SharedAccess,
-}
-
-impl Part {
-    /// `wlan` or `sharedaccess`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wlan => "wlan",
-            Self::SharedAccess => "sharedaccess",
-        }
     }
 }
 
@@ -161,10 +143,12 @@ pub enum Command {
     Up(UpRequest),
     /// Undoes this session's [`Command::Up`].
     Down,
-    /// Starts a part of the service (*E*).
+    /// Starts a part of the service (*E*). Sharing starts SharedAccess by itself.
     ServiceStart(Part),
     /// Stops a part of the service (*E*).
     ServiceStop(Part),
+    /// Says when a part starts (*E*). What runs goes on.
+    SetStartType(Part, StartType),
     /// How both parts are.
     ServiceStatus,
     /// Stops everything; answered when nothing of ours is left. Later commands are refused. From the daemon
@@ -192,7 +176,7 @@ pub enum Reply {
     /// To [`Command::QueryMappings`], oldest first.
     Mappings(Vec<MappingStatus>),
     /// To [`Command::ServiceStatus`].
-    Services(ServiceStatus),
+    Parts([PartStatus; 2]),
 }
 
 /// A port mapping and what has become of it.
@@ -239,13 +223,15 @@ pub struct Keys {
     pub secondary: Option<SecondaryKey>,
 }
 
-/// How the parts of the service are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceStatus {
-    /// The WLAN part answers.
-    pub wlan: bool,
-    /// The SharedAccess part may be used (it was not stopped).
-    pub shared_access: bool,
-    /// What sharing does at the moment.
-    pub sharing: SharingPhase,
+/// How a part of the service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartStatus {
+    /// Which.
+    pub part: Part,
+    /// Whether it runs. SharedAccess runs while anything is shared, or after it was started for itself.
+    pub phase: SharingPhase,
+    /// When it starts.
+    pub start_type: StartType,
+    /// Why it could not start or what of it does not work; empty when nothing is wrong.
+    pub detail: String,
 }

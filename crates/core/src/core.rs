@@ -12,6 +12,7 @@ use hn_types::{
     StoredSettings, Subnet4,
     network::NetworkView,
     observed::{ApEvent, PlatformEvent, ServiceEvent, ServiceTrouble},
+    part::{MissingDependency, StartType},
     plan::LinkAddress,
     radio::{RadioView, channel_of},
     settings::{Policy, SharingPair},
@@ -87,10 +88,12 @@ pub struct Core {
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
-    /// The WLAN part may be used.
+    /// The WLAN part runs.
     pub(crate) wlan: bool,
-    /// The SharedAccess part may be used.
+    /// The SharedAccess part was started for itself: it runs even while nothing is shared.
     pub(crate) shared_access: bool,
+    /// What the SharedAccess part cannot do without and is not there.
+    pub(crate) missing: Vec<MissingDependency>,
     /// Somebody asked for the end; these wait for it.
     pub(crate) closing: Option<Vec<RequestId>>,
     pub(crate) closed: bool,
@@ -111,6 +114,7 @@ impl Core {
     /// `seed` feeds names and keys: 32 bytes from the system's generator.
     pub fn new(config: Config, stored: StoredSettings, seed: [u8; 32], now: Now) -> Self {
         let lanes = Lanes::new(stored.clone(), config.deadlines);
+        let start_types = stored.start_types;
         let mut core = Self {
             config,
             rng: ChaCha20Rng::from_seed(seed),
@@ -131,8 +135,9 @@ impl Core {
             devices: Devices::default(),
             troubles: BTreeMap::new(),
             dns_down: None,
-            wlan: true,
-            shared_access: true,
+            wlan: start_types.wlan == StartType::Automatic,
+            shared_access: start_types.shared_access == StartType::Automatic,
+            missing: Vec::new(),
             closing: None,
             closed: false,
             lanes,
@@ -206,7 +211,17 @@ impl Core {
 
     /// The administrator decided anew. Beats what users say.
     pub fn handle_policy(&mut self, policy: Policy, now: Now) {
+        if policy.sharing == Some(false) {
+            self.shared_access = false;
+        }
         self.policy = policy;
+        self.settle(now);
+    }
+
+    /// What the SharedAccess part depends on was looked for; this is not there. Decides whether sharing may begin;
+    /// sharing that runs goes on.
+    pub fn handle_dependencies(&mut self, missing: Vec<MissingDependency>, now: Now) {
+        self.missing = missing;
         self.settle(now);
     }
 

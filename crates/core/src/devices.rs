@@ -23,6 +23,8 @@ struct Held {
     lease: Lease,
     /// The key of the station, once it was seen as one. A device never seen as a station is on a wire.
     station: Option<KeyRole>,
+    /// Grows with every confirmation of any lease.
+    confirmed: u64,
 }
 
 /// A list of leases and the order in which they end.
@@ -33,6 +35,7 @@ struct Leases {
     ends: BTreeSet<(Wall, MacAddr)>,
     /// IPv6 leases and when they end; no more devices than `held` may have.
     ipv6: BTreeMap<MacAddr, BTreeMap<Ipv6Addr, Wall>>,
+    confirmed: u64,
 }
 
 impl Leases {
@@ -49,7 +52,8 @@ impl Leases {
             self.held.remove(&first);
         }
         self.ends.insert((lease.expires, lease.mac));
-        self.held.insert(lease.mac, Held { address, lease, station });
+        self.confirmed += 1;
+        self.held.insert(lease.mac, Held { address, lease, station, confirmed: self.confirmed });
     }
 
     fn remember_ipv6(&mut self, mac: MacAddr, address: Ipv6Addr, expires: Wall, limit: usize) {
@@ -153,7 +157,12 @@ impl Devices {
         let named =
             |held: &&Held| !held.lease.hostname.is_empty() && held.lease.hostname.eq_ignore_ascii_case(label);
         // Of two devices with one name the one whose lease was confirmed last.
-        self.leases.held.values().filter(named).max_by_key(|held| held.lease.expires).map(|held| held.address)
+        self.leases
+            .held
+            .values()
+            .filter(named)
+            .max_by_key(|held| (held.lease.expires, held.confirmed))
+            .map(|held| held.address)
     }
 
     /// The segment is gone, and so are its leases as far as anybody here is concerned.

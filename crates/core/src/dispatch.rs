@@ -1,16 +1,20 @@
 //! What a command may do and which stages it takes. Nothing is changed here that could fail later.
 
-use alloc::{collections::VecDeque, string::ToString};
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+};
 
 use hn_types::{
     Descriptor, ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4,
+    part::{Part, StartType, StartTypes},
     security::{ELEVATED_ACCESS, OBJECT_COUNT, READ_CONTROL, WRITE_ACCESS, WRITE_DAC},
     settings::Reservation,
-    view::SetBy,
+    view::{SetBy, SharingPhase},
 };
 
 use crate::{
-    command::{Actor, Command, Keys, Part, Reply, RequestId, Security, ServiceStatus, Settings},
+    command::{Actor, Command, Keys, PartStatus, Reply, RequestId, Security, Settings},
     core::{Core, Waiting},
     effect::Output,
     hosted::{PEER_LIMIT, Phase},
@@ -65,7 +69,8 @@ impl Command {
             | Self::SetMappingEnabled(..)
             | Self::RemoveMapping(_)
             | Self::ServiceStart(_)
-            | Self::ServiceStop(_) => Right::Elevated,
+            | Self::ServiceStop(_)
+            | Self::SetStartType(..) => Right::Elevated,
             Self::QueryKeys | Self::QueryPrimaryKey | Self::QuerySecondaryKey => {
                 unless(keys_for_all, Right::Elevated)
             }
@@ -108,9 +113,12 @@ impl Command {
             | Self::QuerySettings
             | Self::QuerySecurity(_)
             | Self::SetSecurity(..) => Some(Part::Wlan),
-            Self::Share(_) | Self::Unshare | Self::EnableSharing(..) => Some(Part::SharedAccess),
+            // Sharing starts its part by itself.
             Self::SetReservation(_)
             | Self::RemoveReservation(_)
+            | Self::Share(_)
+            | Self::Unshare
+            | Self::EnableSharing(..)
             | Self::DisableSharing(_)
             | Self::SetFirewall(..)
             | Self::AddMapping(_)
@@ -121,8 +129,51 @@ impl Command {
             | Self::Down
             | Self::ServiceStart(_)
             | Self::ServiceStop(_)
+            | Self::SetStartType(..)
             | Self::ServiceStatus
             | Self::Shutdown => None,
+        }
+    }
+
+    /// Whether the answer depends on what sharing cannot do without, so that
+    /// [`Core::handle_dependencies`] should be called first.
+    pub const fn needs_dependencies(&self) -> bool {
+        match self {
+            Self::StartUsing
+            | Self::ForceStart
+            | Self::Share(_)
+            | Self::EnableSharing(..)
+            | Self::Up(_)
+            | Self::ServiceStart(_)
+            | Self::ServiceStatus => true,
+            Self::InitSettings
+            | Self::StopUsing
+            | Self::ForceStop
+            | Self::SetConnection(_)
+            | Self::SetSsid(_)
+            | Self::SetMaxPeers(_)
+            | Self::SetEnabled(_)
+            | Self::RefreshPrimaryKey
+            | Self::SetSecondaryKey(_)
+            | Self::QueryKeys
+            | Self::QueryPrimaryKey
+            | Self::QuerySecondaryKey
+            | Self::QuerySettings
+            | Self::QuerySecurity(_)
+            | Self::SetSecurity(..)
+            | Self::SetReservation(_)
+            | Self::RemoveReservation(_)
+            | Self::Unshare
+            | Self::DisableSharing(_)
+            | Self::SetFirewall(..)
+            | Self::AddMapping(_)
+            | Self::SetMappingEnabled(..)
+            | Self::RemoveMapping(_)
+            | Self::QueryMappings
+            | Self::Down
+            | Self::ServiceStop(_)
+            | Self::SetStartType(..)
+            | Self::Shutdown => false,
         }
     }
 }
@@ -171,12 +222,7 @@ impl Core {
     /// Checks that need no order, and questions. `Ok(None)`: the command has to take its turn.
     fn answer_at_once(&mut self, actor: &Actor, command: &Command) -> Result<Option<Reply>, Failure> {
         if self.closing.is_some() || self.closed {
-            return Err(Failure::check(
-                ErrorCode::ServiceNotActive,
-                Reason::ServiceShuttingDown,
-                "service",
-                "the service is shutting down",
-            ));
+            return Err(self.shutting_down(command));
         }
         if !self.sessions.is_open(actor.session) {
             return Err(self.no_session());
@@ -192,12 +238,7 @@ impl Core {
             Command::SetSecurity(object, descriptor) => self.check_security(actor, *object, descriptor),
             Command::SetConnection(connection) => peers_in_range(connection.max_peers).map(|()| None),
             Command::SetMaxPeers(max_peers) => peers_in_range(*max_peers).map(|()| None),
-            Command::SetEnabled(_) if self.policy.hosted_network.is_some() => Err(Failure::check(
-                ErrorCode::AccessDenied,
-                Reason::GpDenied,
-                "enabled",
-                "the administrator's policy decides this",
-            )),
+            Command::SetEnabled(_) => self.may_enable().map(|()| None),
             Command::QueryKeys => Ok(Some(Reply::Keys(Keys {
                 primary: self.settings.primary_key.clone(),
                 secondary: self.secondary(),
@@ -219,11 +260,7 @@ impl Core {
                 secondary_key: self.secondary().map(|secondary| secondary.persistent),
                 reservations: self.settings.reservations.clone(),
             }))),
-            Command::ServiceStatus => Ok(Some(Reply::Services(ServiceStatus {
-                wlan: self.wlan,
-                shared_access: self.shared_access,
-                sharing: self.sharing_phase(),
-            }))),
+            Command::ServiceStatus => Ok(Some(Reply::Parts(Part::ALL.map(|part| self.part_status(part))))),
             Command::SetReservation(reservation) => self.check_reservation(reservation).map(|()| None),
             Command::QueryMappings => Ok(Some(Reply::Mappings(self.mapping_statuses()))),
             Command::AddMapping(new) => self.check_mapping(new).map(|()| None),
@@ -233,7 +270,6 @@ impl Core {
             | Command::ForceStart
             | Command::ForceStop
             | Command::SetSsid(_)
-            | Command::SetEnabled(_)
             | Command::RefreshPrimaryKey
             | Command::SetSecondaryKey(_)
             | Command::RemoveReservation(_)
@@ -248,6 +284,7 @@ impl Core {
             | Command::Down
             | Command::ServiceStart(_)
             | Command::ServiceStop(_)
+            | Command::SetStartType(..)
             | Command::Shutdown => Ok(None),
         }
     }
@@ -307,11 +344,12 @@ impl Core {
     fn no_session(&self) -> Failure {
         if self.sessions.full(self.config.limits.sessions) {
             Failure::check(
-                ErrorCode::LimitExceeded,
+                ErrorCode::SessionLimitExceeded,
                 Reason::InsufficientResources,
                 "session",
                 "too many sessions are open",
             )
+            .with_remedy("close sessions that are not needed")
         } else {
             Failure::check(ErrorCode::InvalidHandle, Reason::BadParameters, "session", "it is not open")
         }
@@ -323,14 +361,9 @@ impl Core {
             return;
         }
         self.closing.get_or_insert_default().push(request);
-        let failure = Failure::check(
-            ErrorCode::ServiceNotActive,
-            Reason::ServiceShuttingDown,
-            "service",
-            "the service is shutting down",
-        );
         for waiting in core::mem::take(&mut self.queue) {
-            self.out.push_back(Output::Reply { request: waiting.request, result: Err(failure.clone()) });
+            let result = Err(self.shutting_down(&waiting.command));
+            self.out.push_back(Output::Reply { request: waiting.request, result });
         }
         let teardown =
             self.job.as_ref().and_then(|job| job.current.as_ref()).is_some_and(|stage| match stage {
@@ -343,7 +376,7 @@ impl Core {
                 job.waiting.clear();
             }
         } else {
-            self.fail_job(failure);
+            self.fail_job(self.shutting_down(&Command::Shutdown));
         }
     }
 
@@ -407,6 +440,7 @@ impl Core {
                 self.reconfigure(|settings| settings.primary_key = Some(key))
             }
             Command::SetEnabled(enabled) => {
+                self.may_enable()?;
                 let settings = StoredSettings { enabled: Some(enabled), ..keys::versioned(&self.settings) };
                 let mut stages = self.save(settings, true);
                 if !enabled {
@@ -451,11 +485,17 @@ impl Core {
                 self.undo_up(&record, Reason::UserAction)
             }
             Command::ServiceStart(part) => {
+                self.startable(part)?;
                 match part {
                     Part::Wlan => self.wlan = true,
                     Part::SharedAccess => self.shared_access = true,
                 }
                 Stages::new()
+            }
+            Command::SetStartType(part, start_type) => {
+                let settings = keys::versioned(&self.settings);
+                let start_types = settings.start_types.with(part, start_type);
+                self.save(StoredSettings { start_types, ..settings }, true)
             }
             Command::ServiceStop(Part::Wlan) => {
                 self.wlan = false;
@@ -482,12 +522,94 @@ impl Core {
         Ok((stages, Claim::Nothing))
     }
 
+    /// Whether the WLAN part answers. SharedAccess always does: it is started when it is needed.
     pub(crate) fn running(&self, part: Part) -> Result<(), Failure> {
-        let running = match part {
-            Part::Wlan => self.wlan,
-            Part::SharedAccess => self.shared_access,
+        match (part, self.part_phase(part)) {
+            (Part::SharedAccess, _) | (Part::Wlan, SharingPhase::Running | SharingPhase::StartPending) => {
+                Ok(())
+            }
+            (Part::Wlan, SharingPhase::Stopped) => Err(part_stopped(part)),
+            (Part::Wlan, SharingPhase::StopPending) => Err(Failure::check(
+                ErrorCode::InvalidState,
+                Reason::ServiceShuttingDown,
+                part,
+                "this part of the service is stopping",
+            )),
+        }
+    }
+
+    /// What a call is told while the service ends: the hosted network is in the wrong state for it, everything else has no
+    /// service any more.
+    fn shutting_down(&self, command: &Command) -> Failure {
+        let code = match command.part() {
+            Some(Part::Wlan) if !self.closed => ErrorCode::InvalidState,
+            Some(Part::Wlan | Part::SharedAccess) | None => ErrorCode::ServiceNotActive,
         };
-        if running { Ok(()) } else { Err(part_stopped(part)) }
+        Failure::check(code, Reason::ServiceShuttingDown, "service", "the service is shutting down")
+    }
+
+    fn may_enable(&self) -> Result<(), Failure> {
+        if self.policy.hosted_network.is_none() {
+            return Ok(());
+        }
+        let cause = "the administrator's policy decides this";
+        Err(Failure::check(ErrorCode::AccessDenied, Reason::GpDenied, "enabled", cause)
+            .with_remedy("ask the administrator to change policy.toml"))
+    }
+
+    const fn start_types(&self) -> StartTypes {
+        self.settings.start_types
+    }
+
+    fn part_phase(&self, part: Part) -> SharingPhase {
+        match part {
+            Part::Wlan if self.wlan => SharingPhase::Running,
+            Part::Wlan => match self.hosted.phase() {
+                Phase::Starting | Phase::Active | Phase::Stopping => SharingPhase::StopPending,
+                Phase::Idle | Phase::Unavailable => SharingPhase::Stopped,
+            },
+            Part::SharedAccess => {
+                let phase = self.sharing_phase();
+                if phase == SharingPhase::Stopped && self.shared_access {
+                    SharingPhase::Running
+                } else {
+                    phase
+                }
+            }
+        }
+    }
+
+    fn part_status(&self, part: Part) -> PartStatus {
+        let detail = match part {
+            Part::Wlan => String::new(),
+            Part::SharedAccess => {
+                self.sharing_usable().err().map(|failure| failure.cause).unwrap_or_default()
+            }
+        };
+        PartStatus { part, phase: self.part_phase(part), start_type: self.start_types().of(part), detail }
+    }
+
+    /// Whether a part may be started for itself.
+    fn startable(&self, part: Part) -> Result<(), Failure> {
+        if self.start_types().of(part) == StartType::Disabled {
+            return Err(Failure::check(
+                ErrorCode::ServiceDisabled,
+                Reason::ServiceUnavailable,
+                part,
+                "this part of the service is disabled",
+            )
+            .with_remedy(alloc::format!("run `hostednet service set-start-type {part} manual`")));
+        }
+        match part {
+            Part::Wlan => Ok(()),
+            Part::SharedAccess => self.sharing_usable(),
+        }
+    }
+
+    /// Whether the start of the hosted network also starts sharing in standalone mode (E1): not against the
+    /// administrator, who forbade or disabled it, and not without what it needs.
+    pub(crate) fn standalone_usable(&self) -> bool {
+        self.start_types().shared_access != StartType::Disabled && self.sharing_usable().is_ok()
     }
 
     fn secondary(&self) -> Option<SecondaryKey> {

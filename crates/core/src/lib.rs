@@ -53,10 +53,12 @@ mod transact;
 mod up;
 mod view;
 
+pub use hn_types::part::{Part, StartType};
+
 pub use self::{
     command::{
-        Actor, Command, Keys, MappingStatus, NewMapping, Part, Reply, RequestId, Security, ServiceStatus,
-        SessionId, Settings, UpRequest,
+        Actor, Command, Keys, MappingStatus, NewMapping, PartStatus, Reply, RequestId, Security, SessionId,
+        Settings, UpRequest,
     },
     config::{Config, Deadlines, Limits},
     core::Core,

@@ -4,6 +4,7 @@ use alloc::{format, string::String};
 
 use hn_types::{
     DriverError, ErrorCode, Failure, Reason, Step,
+    part::StartType,
     view::{Event, SharingMode, SharingPhase},
 };
 
@@ -124,12 +125,13 @@ impl Core {
                 if self.hosted.phase() != Phase::Active {
                     self.intent.ap = Some(self.ap_intent()?);
                     self.hosted.enter(Phase::Starting, Reason::UserAction, &mut self.out);
-                    // A start of the network starts the service in standalone mode (E1), stopped or not, but
-                    // not against the administrator's policy.
+                    // A start of the network starts the service in standalone mode (E1).
                     let full = change.full.as_ref().unwrap_or(&self.intent.full);
-                    if full.is_none() && self.policy.sharing != Some(false) {
-                        self.intent.standalone = true;
-                        self.shared_access = true;
+                    if full.is_none() {
+                        self.intent.standalone = self.standalone_usable();
+                        if let Some(failure) = self.dependency_failure() {
+                            self.out.push_back(Output::Event(Event::Trouble { failure }));
+                        }
                     }
                 }
             }
@@ -257,6 +259,13 @@ impl Core {
             }
         }
         self.commit_sharing();
+        if matches!(change.full, Some(Some(_)))
+            && self.settings.start_types.shared_access == StartType::Disabled
+        {
+            // Somebody who may do so shared although the part was disabled: it is not any more.
+            self.settings.start_types.shared_access = StartType::Manual;
+            self.out.push_back(Output::Event(Event::SettingsChanged));
+        }
         if change.temporary.is_some() {
             self.out.push_back(Output::Event(Event::SettingsChanged));
         }

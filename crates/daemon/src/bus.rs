@@ -23,7 +23,10 @@ use std::{
     time::Duration,
 };
 
-use hn_core::{Actor, Command, Keys, MappingStatus, NewMapping, Part, Reply, Security, SessionId, UpRequest};
+use hn_core::{
+    Actor, Command, Keys, MappingStatus, NewMapping, Part, PartStatus, Reply, Security, SessionId, StartType,
+    UpRequest,
+};
 use hn_ipc::{
     args::{KeysView, MappingArgs, MappingView, PartView, SettingsView, ShareArgs, UpArgs},
     error::BusFailure,
@@ -33,7 +36,7 @@ use hn_types::{
     ConnectionSettings, Descriptor, ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
     mac::MacAddrError,
     settings::{Reservation, Role, SharingPair},
-    view::{NumberedEvent, SharingPhase},
+    view::NumberedEvent,
 };
 use rustix::net::{UCred, sockopt::socket_peercred};
 use tokio::{
@@ -213,21 +216,18 @@ async fn refuse(mut stream: UnixStream, _turn: OwnedSemaphorePermit) {
 
 async fn session(stream: UnixStream, place: Place, requests: mpsc::Sender<Request>) {
     let id = place.actor.session;
+    let link = Link { actor: place.actor.clone(), requests: requests.clone() };
     if requests.send(Request::Opened(id)).await.is_err() {
         return;
     }
-    if let Err(error) = serve_session(stream, place.actor.clone(), &requests).await {
+    if let Err(error) = serve_session(stream, link).await {
         tracing::debug!(%error, session = id.0, "a session did not begin");
     }
     let _ = requests.send(Request::Closed(id)).await;
 }
 
-async fn serve_session(
-    stream: UnixStream,
-    actor: Actor,
-    requests: &mpsc::Sender<Request>,
-) -> zbus::Result<()> {
-    let link = Link { actor, requests: requests.clone() };
+async fn serve_session(stream: UnixStream, link: Link) -> zbus::Result<()> {
+    let requests = link.requests.clone();
     let path = hn_ipc::OBJECT_PATH;
     let builder = Builder::unix_stream(stream.into_std()?)
         .server(Guid::generate())
@@ -494,11 +494,7 @@ struct Service {
 
 impl Service {
     async fn part(&self, name: &str, start: bool) -> Result<(), BusFailure> {
-        let part = match name {
-            "wlan" => Part::Wlan,
-            "sharedaccess" => Part::SharedAccess,
-            other => return Err(bad("the part", format!("{other:?} is neither wlan nor sharedaccess"))),
-        };
+        let part = part_of(name)?;
         self.link.done(if start { Command::ServiceStart(part) } else { Command::ServiceStop(part) }).await
     }
 }
@@ -522,21 +518,18 @@ impl Service {
     }
 
     async fn parts(&self) -> Result<Vec<Fields>, BusFailure> {
-        let Reply::Services(status) = self.link.command(Command::ServiceStatus).await? else {
+        let Reply::Parts(parts) = self.link.command(Command::ServiceStatus).await? else {
             return Err(unexpected());
         };
-        let phase = |running| if running { SharingPhase::Running } else { SharingPhase::Stopped };
-        // SharedAccess is "running" while it may be used, whether or not anything is shared; what
-        // it is doing to get there is its pending phase.
-        let sharing = match status.sharing {
-            pending @ (SharingPhase::StartPending | SharingPhase::StopPending) => pending,
-            SharingPhase::Running | SharingPhase::Stopped => phase(status.shared_access),
-        };
-        [(Part::Wlan, phase(status.wlan)), (Part::SharedAccess, sharing)]
-            .map(|(part, phase)| PartView { name: part.as_str().into(), state: phase.as_str().into() })
-            .iter()
-            .map(|view| Ok(to_fields(view)?))
-            .collect()
+        parts.into_iter().map(|part| Ok(to_fields(&part_view(part))?)).collect()
+    }
+
+    async fn set_start_type(&self, name: &str, start_type: &str) -> Result<(), BusFailure> {
+        let part = part_of(name)?;
+        let start_type = StartType::from_name(start_type).ok_or_else(|| {
+            bad("the start type", format!("{start_type:?} is none of automatic, manual and disabled"))
+        })?;
+        self.link.done(Command::SetStartType(part, start_type)).await
     }
 
     async fn start_part(&self, name: &str) -> Result<(), BusFailure> {
@@ -553,6 +546,25 @@ impl Service {
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &str {
         env!("CARGO_PKG_VERSION")
+    }
+}
+
+fn part_of(name: &str) -> Result<Part, BusFailure> {
+    Part::from_name(name).ok_or_else(|| bad("the part", format!("{name:?} is neither wlan nor sharedaccess")))
+}
+
+fn part_view(status: PartStatus) -> PartView {
+    let PartStatus { part, phase, start_type, detail } = status;
+    let depends_on = part.depends_on().iter().map(|it| it.display_name().to_owned()).collect();
+    PartView {
+        name: part.as_str().to_owned(),
+        state: phase.as_str().to_owned(),
+        display_name: part.display_name().to_owned(),
+        start_type: start_type.as_str().to_owned(),
+        depends_on,
+        dependents: Vec::new(),
+        detail,
+        process: format!("hostednetd (pid {})", std::process::id()),
     }
 }
 

@@ -187,6 +187,9 @@ impl Control {
             Request::Command { actor, command, answer } => {
                 let id = self.request_id();
                 self.answers.insert(id, answer);
+                if command.needs_dependencies() {
+                    self.core.handle_dependencies(self.executor.dependencies().missing(), now);
+                }
                 self.core.handle_command(id, actor, *command, now);
             }
             Request::Status(answer) => {

@@ -188,4 +188,22 @@ pub struct PartView {
     pub name: String,
     /// `running`, `start_pending`, `stop_pending` or `stopped`.
     pub state: String,
+    /// What lists call it: that of its Windows counterpart.
+    #[serde(default)]
+    pub display_name: String,
+    /// `automatic`, `manual` or `disabled`.
+    #[serde(default)]
+    pub start_type: String,
+    /// What it cannot do without, under the names of the Windows counterparts.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// What cannot do without it: nothing.
+    #[serde(default)]
+    pub dependents: Vec<String>,
+    /// Why it could not start; empty when nothing is in the way.
+    #[serde(default)]
+    pub detail: String,
+    /// The process it runs in.
+    #[serde(default)]
+    pub process: String,
 }

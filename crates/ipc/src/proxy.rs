@@ -98,10 +98,12 @@ pub trait Service {
     fn subscribe(&self) -> zbus::Result<(u64, Fields)>;
     /// The parts of the service: [`crate::args::PartView`].
     fn parts(&self) -> zbus::Result<Vec<Fields>>;
-    /// Starts a part, `wlan` or `sharedaccess`. Needs elevation.
+    /// Starts a part, `wlan` or `sharedaccess` or another of its names in any case. Needs elevation.
     fn start_part(&self, name: &str) -> zbus::Result<()>;
     /// Stops a part. Needs elevation.
     fn stop_part(&self, name: &str) -> zbus::Result<()>;
+    /// Says when a part starts: `automatic`, `manual` or `disabled`. Needs elevation.
+    fn set_start_type(&self, name: &str, start_type: &str) -> zbus::Result<()>;
     /// What happened: [`hn_types::view::NumberedEvent`].
     #[zbus(signal)]
     fn event(&self, event: Fields) -> zbus::Result<()>;

@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod dependencies;
 pub mod firewall;
 pub mod forwarding;
 mod hostapd;

@@ -231,7 +231,8 @@ fn port_error(transport: Transport, address: SocketAddr, interface: IfName, erro
     };
     let holder = holders(transport, address);
     let holder = if holder.is_empty() { "another program" } else { holder.as_str() };
-    PortError::Taken(format!("{name} port {} is held by {holder}", address.port()))
+    let port = address.port();
+    PortError::Taken(format!("{name} port {port} is held by {holder}; stop it, or keep it off {interface}"))
 }
 
 fn failure(op: &str, target: impl std::fmt::Display, error: &io::Error) -> DriverError {

@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use hn_types::{
     DriverError, IfName,
     observed::PlatformEvent,
+    part::MissingDependency,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
     station::StationLink,
 };
@@ -72,6 +73,28 @@ impl Stations {
 impl std::fmt::Debug for Stations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Stations")
+    }
+}
+
+/// Looks for what sharing cannot do without. It is looked for when somebody asks, since it can come and go unnoticed.
+#[derive(Clone)]
+pub struct Dependencies(Rc<dyn Fn() -> Vec<MissingDependency>>);
+
+impl Dependencies {
+    /// Looks with `look`, which answers within milliseconds and changes nothing.
+    pub fn new(look: impl Fn() -> Vec<MissingDependency> + 'static) -> Self {
+        Self(Rc::new(look))
+    }
+
+    /// What is not there at this moment.
+    pub fn missing(&self) -> Vec<MissingDependency> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dependencies")
     }
 }
 
@@ -140,6 +163,8 @@ pub struct Lanes<R, L, W, F, S> {
     pub services: S,
     /// Not a lane: nothing is done here, and nothing waits for it.
     pub stations: Stations,
+    /// Not a lane either.
+    pub dependencies: Dependencies,
 }
 
 /// A platform: what the daemon is generic over.

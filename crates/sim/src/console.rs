@@ -9,6 +9,7 @@
 //! crash                                   hostapd dies
 //! uplink INTERFACE|none                   the default route moves
 //! link add|remove INTERFACE               a wired interface comes or goes
+//! dependency NAME up|down                 what sharing cannot do without comes or goes: bfe, rasman, netman, winmgmt
 //! fail LANE [CAUSE]                       the next operation of a lane fails
 //! hang LANE                               the next operation of a lane hangs until…
 //! release LANE                            …this
@@ -20,7 +21,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc};
 
-use hn_types::{IfName, Key, KeyRole, MacAddr, Step};
+use hn_types::{IfName, Key, KeyRole, MacAddr, Step, part::Dependency};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -93,6 +94,13 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
         ["uplink", interface] => world.set_uplink(Some(parse_name(interface)?)),
         ["link", "add", interface] => world.set_link(parse_name(interface)?, true),
         ["link", "remove", interface] => world.set_link(parse_name(interface)?, false),
+        ["dependency", name, state @ ("up" | "down")] => {
+            let dependency = Dependency::ALL
+                .into_iter()
+                .find(|dependency| dependency.service_name().eq_ignore_ascii_case(name))
+                .ok_or_else(|| format!("{name:?} is not a dependency"))?;
+            world.set_dependency(dependency, *state == "up");
+        }
         ["fail", lane, cause @ ..] => {
             let cause = if cause.is_empty() { "the console said so".to_owned() } else { cause.join(" ") };
             world.set_fault(parse_lane(lane)?, Fault::Fail(cause));

@@ -1,7 +1,7 @@
 //! The simulated machine: adapters, interfaces, devices, and the plans that hold on it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, Ipv6Addr},
     rc::Rc,
 };
@@ -11,6 +11,7 @@ use hn_types::{
     DriverError, DriverErrorKind, IfName, Key, KeyRole, MacAddr, Ssid, Step, Subnet4, Wall,
     network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet},
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
+    part::{Dependency, MissingDependency},
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
     radio::{
         Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, PhyType, RadioInterface,
@@ -89,6 +90,7 @@ pub struct World {
     applied: Applied,
     devices: BTreeMap<MacAddr, Device>,
     faults: BTreeMap<Step, Fault>,
+    missing: BTreeSet<Dependency>,
 }
 
 fn name(text: &str) -> IfName {
@@ -169,6 +171,7 @@ impl World {
             applied: Applied::default(),
             devices: BTreeMap::new(),
             faults: BTreeMap::new(),
+            missing: BTreeSet::new(),
         }
     }
 
@@ -218,6 +221,16 @@ impl World {
         stations.map(|station| (station.name, link)).collect()
     }
 
+    /// What the console took away of what sharing cannot do without.
+    pub(crate) fn missing(&self) -> Vec<MissingDependency> {
+        let missing = |dependency: &Dependency| MissingDependency {
+            dependency: *dependency,
+            cause: "it was taken away on the console".to_owned(),
+            remedy: format!("type `dependency {} up` there", dependency.service_name().to_lowercase()),
+        };
+        self.missing.iter().map(missing).collect()
+    }
+
     /// The plans that hold.
     pub const fn applied(&self) -> &Applied {
         &self.applied
@@ -231,6 +244,14 @@ impl World {
 
     pub(crate) fn set_fault(&mut self, lane: Step, fault: Fault) {
         self.faults.insert(lane, fault);
+    }
+
+    pub(crate) fn set_dependency(&mut self, dependency: Dependency, there: bool) {
+        if there {
+            self.missing.remove(&dependency);
+        } else {
+            self.missing.insert(dependency);
+        }
     }
 
     pub(crate) fn join(&mut self, mac: MacAddr, key: &Key, hostname: &str) -> Result<(), String> {

@@ -4,7 +4,9 @@
 //! one left is swept away before the next.
 
 mod broken;
+mod clients;
 mod device;
+mod hardware;
 mod keys;
 mod lab;
 mod leave;
@@ -90,6 +92,8 @@ pub fn all() -> Vec<Scenario> {
         serve::SCENARIOS,
         keys::SCENARIOS,
         device::SCENARIOS,
+        hardware::SCENARIOS,
+        clients::SCENARIOS,
         leave::SCENARIOS,
         broken::SCENARIOS,
     ]

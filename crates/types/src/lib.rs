@@ -16,6 +16,7 @@ pub mod name;
 pub mod net;
 pub mod network;
 pub mod observed;
+pub mod part;
 pub mod plan;
 pub mod radio;
 pub mod reason;

@@ -5,7 +5,7 @@ use core::{fmt, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Descriptor, IfName, Key, Ssid};
+use crate::{Descriptor, IfName, Key, Ssid, part::StartTypes};
 
 /// `WLAN_HOSTED_NETWORK_CONNECTION_SETTINGS`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub struct StoredSettings {
     /// The access list of [`crate::security::ELEVATED_ACCESS`]; absent: the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elevated_access: Option<Descriptor>,
+    /// When the parts of the service start.
+    #[serde(default)]
+    pub start_types: StartTypes,
 }
 
 impl StoredSettings {

@@ -151,3 +151,60 @@ impl Notifier {
 fn mask(before: Option<Registration>) -> DWORD {
     before.map_or(WLAN_NOTIFICATION_SOURCE_NONE, |before| before.sources)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// What a program that ignores duplicates, or does not, is told of `mail`.
+    fn told(ignores: bool, mail: &[u8]) -> Vec<u8> {
+        let mailbox: Mailbox<bool, u8> = Mailbox::new();
+        let told = RefCell::new(Vec::new());
+        assert!(matches!(mailbox.register(ignores), Ok(None)));
+        mailbox.put(mail.to_vec(), |_| true);
+        let empty = RefCell::new(0);
+        mailbox.read(
+            |ignores| *ignores,
+            || *empty.borrow_mut() += 1,
+            |_, mail| {
+                told.borrow_mut().push(*mail);
+                if mailbox.waiting() == 0 {
+                    mailbox.end();
+                }
+            },
+        );
+        assert_eq!(*empty.borrow(), 1);
+        told.into_inner()
+    }
+
+    #[test]
+    fn equal_notifications_in_a_row_are_told_once_to_those_who_ask_for_that() {
+        assert_eq!(told(true, &[1, 1, 2, 1, 1, 1, 3]), [1, 2, 1, 3]);
+        assert_eq!(told(false, &[1, 1, 2, 1, 1, 1, 3]), [1, 1, 2, 1, 1, 1, 3]);
+    }
+
+    #[test]
+    fn a_new_registration_has_been_told_nothing() {
+        let mailbox: Mailbox<u8, u8> = Mailbox::new();
+        let told = RefCell::new(Vec::new());
+        assert!(matches!(mailbox.register(1), Ok(None)));
+        mailbox.put(vec![7, 8], |_| true);
+        mailbox.read(
+            |_| true,
+            || {},
+            |registration, mail| {
+                told.borrow_mut().push((registration, *mail));
+                if registration == 1 {
+                    assert!(matches!(mailbox.register(2), Ok(Some(1))), "8 is dropped");
+                    mailbox.put(vec![7], |_| true);
+                } else {
+                    mailbox.end();
+                }
+            },
+        );
+        assert_eq!(told.into_inner(), [(1, 7), (2, 7)]);
+        assert!(mailbox.register(3).is_err());
+    }
+}

@@ -100,6 +100,7 @@ fn the_virtual_adapter_comes_and_goes_with_the_physical_one_and_is_no_station() 
         let virtual_adapter = hosted(world).unwrap();
         checks!(M004:
             assert!(virtual_adapter.name.starts_with("hn"), "its name says whose it is: {virtual_adapter:?}");
+            assert_eq!(virtual_adapter.device, "Virtual adapter of the hosted network");
             assert_eq!(virtual_adapter.guid, device());
             assert!(virtual_adapter.wireless);
             let all = world.session().connections().unwrap();

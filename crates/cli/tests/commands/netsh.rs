@@ -426,6 +426,8 @@ fn a_part_is_found_started_and_stopped_under_its_windows_name() {
         why
     };
     let names = ["sharedaccess", "SharedAccess", "Internet Connection Sharing (ICS)"];
+    // It starts when somebody shares or, as here, by its name.
+    world.ok(&["net", "start", "SharedAccess"]);
     checks!(M124:
         assert_eq!(world.ok(&["net", "start"]), all);
         assert!(world.ok(&["sc", "query", "SharedAccess"]).contains("        STATE              : 4  RUNNING\n"));
@@ -487,5 +489,46 @@ fn net_stop_sharedaccess_stops_full_sharing_for_an_administrator_only() {
         let stopped = world.ok(&["net", "stop", "sharedaccess"]);
         assert!(stopped.ends_with("service was stopped successfully.\n\n"), "{stopped}");
         assert_eq!((&sharing()["mode"], &sharing()["phase"]), (&"off".into(), &"stopped".into()));
+    );
+}
+
+#[test]
+fn neither_netsh_nor_the_sharing_commands_start_or_stop_standalone() {
+    let world = World::new();
+    let sharing = || world.json(&["status", "--json"])["sharing"].clone();
+    // What people would try. There is no command, so nothing of it may be half understood.
+    let attempts: [&[&str]; 7] = [
+        &["netsh", "routing", "ip", "autodhcp", "install"],
+        &["netsh", "routing", "ip", "nat", "install"],
+        &["netsh", "sharedaccess", "stop"],
+        &["netsh", "wlan", "start", "sharing"],
+        &["netsh", "wlan", "stop", "sharing"],
+        &["netsh", "wlan", "set", "hostednetwork", "sharing=standalone"],
+        &["unshare"],
+    ];
+    checks!(M072:
+        for start in [false, true] {
+            if start {
+                world.ok(&["start"]);
+            }
+            let before = sharing();
+            assert_eq!(before["mode"], if start { "standalone" } else { "off" });
+            for words in attempts {
+                let output = world.run(words);
+                // Ending what is not there is no error; ending standalone is.
+                assert_eq!(output.status.success(), words == ["unshare"] && !start, "{words:?} {output:?}");
+                assert_eq!(sharing(), before, "{words:?}");
+            }
+        }
+        // Full takes its place, and leaves nothing behind: the network goes on bare.
+        let network = world.json(&["status", "--json"])["hosted_network"]["interface"].clone();
+        world.ok(&["share", "auto", network.as_str().unwrap()]);
+        assert_eq!(sharing()["mode"], "full");
+        world.ok(&["unshare"]);
+        for words in attempts {
+            world.run(words);
+            assert_eq!(sharing()["mode"], "off", "{words:?}");
+        }
+        assert_eq!(world.json(&["status", "--json"])["hosted_network"]["state"], "active");
     );
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hn_conformance::checks;
 use hn_core::{Command, Config, Part};
 use hn_types::{
     ErrorCode, KeyRole, Reason, Step,
@@ -260,9 +261,12 @@ fn shutting_down_leaves_nothing_and_refuses_what_follows() {
     world.run();
     assert_eq!(world.replies.remove(&request), Some(Ok(hn_core::Reply::Done)));
     let failure = world.replies.remove(&late).unwrap().unwrap_err();
-    assert_eq!((failure.code.win32(), failure.reason.number()), (1062, 3));
+    // While it shuts down the network is in the wrong state; afterwards there is no service.
+    checks!(M020: assert_eq!((failure.code.win32(), failure.reason.number()), (5023, 3)));
     assert_eq!(world.states(), [(ACTIVE, UNAVAILABLE, 3)]);
     assert_eq!(world.applied, hn_core::SystemPlan::default());
+    let failure = world.ask(2, USER, Command::StartUsing).unwrap_err();
+    assert_eq!((failure.code.win32(), failure.reason.number()), (1062, 3));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hn_types::{
     observed::{Lease, PlatformEvent, ServiceEvent},
     plan::{DhcpPlan, FirewallSegment, ForwardingPlan, Reach, ServicePlan, ServiceSegment},
     radio::RadioView,
-    settings::{Policy, PrivateChoice, PublicChoice},
+    settings::{Policy, PrivateChoice, PublicChoice, Role},
     view::{Event, HostedState, SharingMode, SharingPhase},
 };
 
@@ -93,27 +93,40 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
 fn no_call_about_sharing_starts_or_stops_standalone() {
     let mut world = standalone();
     let before = world.applied.clone();
+    let halves = |interface: &str| {
+        [
+            Command::EnableSharing(interface.into(), Role::Private),
+            Command::DisableSharing(interface.into()),
+            Command::DisableSharing("eth0".into()),
+        ]
+    };
     let failure = world.root(Command::Unshare).unwrap_err();
-    assert_eq!(failure.code, ErrorCode::InvalidState, "there is nothing of the caller's to stop");
-    assert_eq!((mode(&world), &world.applied), (SharingMode::Standalone, &before));
-    // The network runs without it: no call brings it back, only the next start of the network.
-    share(&mut world, "eth0", &[HN]);
-    world.root(Command::Unshare).unwrap();
-    world.events.clear();
-    for command in [
-        Command::Unshare,
-        Command::Share(pair("eth0", &[HN])),
-        Command::Unshare,
-        Command::Share(pair("eth0", &[over("eth1")])),
-        Command::Unshare,
-        Command::ServiceStop(Part::SharedAccess),
-        Command::ServiceStart(Part::SharedAccess),
-    ] {
-        let _ = world.root(command);
-        assert_ne!(mode(&world), SharingMode::Standalone);
-    }
-    assert!(!modes(&world).contains(&SharingMode::Standalone));
-    assert_eq!(world.state(), HostedState::Active);
+    checks!(M072:
+        assert_eq!(failure.code, ErrorCode::InvalidState, "there is nothing of the caller's to stop");
+        for command in halves("hnap0") {
+            let _ = world.root(command.clone());
+            assert_eq!((mode(&world), &world.applied), (SharingMode::Standalone, &before), "{command:?}");
+        }
+        // The network runs without it: no call brings it back, only the next start of the network.
+        share(&mut world, "eth0", &[HN]);
+        world.root(Command::Unshare).unwrap();
+        world.events.clear();
+        let calls = [
+            Command::Unshare,
+            Command::Share(pair("eth0", &[HN])),
+            Command::Unshare,
+            Command::Share(pair("eth0", &[over("eth1")])),
+            Command::Unshare,
+            Command::ServiceStop(Part::SharedAccess),
+            Command::ServiceStart(Part::SharedAccess),
+        ];
+        for command in calls.into_iter().chain(halves("hnap0")) {
+            let _ = world.root(command.clone());
+            assert_ne!(mode(&world), SharingMode::Standalone, "{command:?}");
+        }
+        assert!(!modes(&world).contains(&SharingMode::Standalone));
+        assert_eq!(world.state(), HostedState::Active);
+    );
 }
 
 #[test]

@@ -204,7 +204,8 @@ fn sessions_are_bounded_and_must_be_open() {
     config.limits = Limits { sessions: 5, ..Limits::default() };
     let mut world = World::with(config);
     world.open(6);
-    assert_eq!(world.ask(6, USER, Command::StartUsing).unwrap_err().code, ErrorCode::LimitExceeded);
+    let refused = world.ask(6, USER, Command::StartUsing).unwrap_err();
+    assert_eq!((refused.code, refused.code.win32()), (ErrorCode::SessionLimitExceeded, 1220));
     world.close(1);
     assert_eq!(world.ask(1, USER, Command::StartUsing).unwrap_err().code, ErrorCode::InvalidHandle);
     world.open(6);

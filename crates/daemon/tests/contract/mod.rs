@@ -39,7 +39,7 @@ async fn ten_steps(session: &Session, public: &str) -> Result<(), (u8, ErrorCode
         return Err((2, ErrorCode::InvalidState));
     }
     let parts = session.parts().await.map_err(at(3))?;
-    if !parts.iter().any(|part| part.name == "sharedaccess" && part.state.as_str() == "running") {
+    if !parts.iter().any(|part| part.name == "sharedaccess" && part.detail.is_empty()) {
         return Err((3, ErrorCode::ServiceNotActive));
     }
     session.force_stop().await.map_err(at(4))?;

@@ -55,8 +55,9 @@ pub(crate) fn run_within(limit: Duration, test: impl AsyncFnOnce(&World)) {
 }
 
 impl World {
-    async fn start(&self) {
-        let daemon = Command::new(env!("CARGO_BIN_EXE_hostednetd"))
+    fn spawn(&self) -> Child {
+        let log = fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_hostednetd"))
             .arg("--simulate")
             .arg("--config")
             .arg(self.folder.path().join("hostednet.toml"))
@@ -65,9 +66,14 @@ impl World {
             .arg("--runtime-dir")
             .arg(self.folder.path().join("run"))
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
             .spawn()
-            .unwrap();
-        *self.daemon.borrow_mut() = Some(daemon);
+            .unwrap()
+    }
+
+    async fn start(&self) {
+        *self.daemon.borrow_mut() = Some(self.spawn());
         timeout(LIMIT, async {
             while Session::connect(&self.socket()).await.is_err() {
                 sleep(Duration::from_millis(5)).await;
@@ -127,6 +133,51 @@ impl World {
         }
     }
 
+    /// What the daemons of this world said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Where the administrator's policy is.
+    pub(crate) fn policy_file(&self) -> PathBuf {
+        self.folder.path().join("policy.toml")
+    }
+
+    /// Writes the policy and tells the daemon (SIGHUP).
+    pub(crate) fn set_policy(&self, text: &str) {
+        fs::write(self.policy_file(), text).unwrap();
+        fs::set_permissions(self.policy_file(), fs::Permissions::from_mode(0o644)).unwrap();
+        self.hang_up();
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let daemon = self.daemon.borrow();
+        let pid = rustix::process::Pid::from_child(daemon.as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
+    /// Waits until it comes to hold.
+    pub(crate) async fn until(&self, holds: impl AsyncFn() -> bool) {
+        while !holds().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends the daemon and starts another, which refuses to run. What it says.
+    pub(crate) async fn refuses_to_start(&self) -> String {
+        self.terminate().await;
+        let mut daemon = self.spawn();
+        let status = loop {
+            if let Some(status) = daemon.try_wait().unwrap() {
+                break status;
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        assert!(!status.success() && !self.socket().exists());
+        self.log()
+    }
+
     /// SIGTERM, and waits for the end.
     pub(crate) async fn terminate(&self) {
         let mut daemon = self.daemon.borrow_mut().take().unwrap();
@@ -148,11 +199,15 @@ impl World {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a failed test shows what the daemon said")]
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(mut daemon) = self.daemon.borrow_mut().take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
+        }
+        if thread::panicking() {
+            eprintln!("hostednetd said:\n{}", self.log());
         }
     }
 }

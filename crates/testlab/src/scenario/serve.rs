@@ -207,8 +207,23 @@ fn follows_the_station(stage: &mut Stage) -> Result<()> {
     let joined = guest.join(&network("beside", &scene.primary_key()?), JOIN)?;
     ensure!(joined.frequency_mhz == 2462, "the guest found it on {} MHz", joined.frequency_mhz);
     scene.online(&mut guest, Client::Udhcpc)?;
-    let status = home.status()?;
-    ensure!(status.contains("wpa_state=COMPLETED"), "the station at home: {status}");
+    checks!(M001, M005:
+        // One radio, two adapters: the one joins a network, the other makes one and does nothing else.
+        let status = home.status()?;
+        ensure!(status.contains("wpa_state=COMPLETED"), "the station at home: {status}");
+        let made = scene.product.field("/hosted_network/interface")?;
+        let made = made.as_str().context("an interface's name")?;
+        let kind = |interface: &str| stage.machine.run(&format!("iw dev {interface} info"));
+        let (own, other) = (kind(&radio.interface)?.stdout, kind(made)?.stdout);
+        ensure!(own.contains("type managed") && other.contains("type AP"), "{own}{other}");
+        let phy = |text: &str| text.lines().find_map(|line| line.trim().strip_prefix("wiphy ")).map(str::to_owned);
+        ensure!(phy(&own).is_some() && phy(&own) == phy(&other), "two radios:\n{own}{other}");
+        // It is no way to the Internet, and cannot be chosen as one.
+        let routes = stage.machine.ip("route show default")?.stdout;
+        ensure!(!routes.contains(made), "{routes}");
+        let chosen = scene.product.attempt(["share", made, radio.interface.as_str()])?;
+        ensure!(!chosen.status.success(), "{made} is taken for a connection that leads out");
+    );
     interrupt(&mut up)
 }
 

@@ -90,10 +90,15 @@ fn module(folder: &Path, inner: &Path) -> Vec<String> {
     if is_root {
         return Vec::new();
     }
-    // tests/NAME/main.rs and src/bin/NAME/main.rs are programs; without a main, NAME is a module of others.
-    let program = inner.iter().take(if kind == "src" { 3 } else { 2 }).collect::<std::path::PathBuf>();
+    // Below tests and src/bin, NAME/ with NAME/main.rs or beside NAME.rs belongs to the program NAME; else NAME is a module
+    // of other programs.
+    let above: std::path::PathBuf = inner.iter().take(if kind == "src" { 2 } else { 1 }).collect();
+    let name = words.first().cloned().unwrap_or_default();
+    let above = folder.join(above);
     let of_a_program = kind != "src" || inner.starts_with("src/bin");
-    if of_a_program && folder.join(program).join("main.rs").exists() {
+    if of_a_program
+        && (above.join(&name).join("main.rs").exists() || above.join(format!("{name}.rs")).exists())
+    {
         words.remove(0);
         if words == ["main"] {
             words.clear();
@@ -416,6 +421,7 @@ mod tests {
             std::fs::create_dir_all(folder.path().join(program)).unwrap();
             std::fs::write(folder.path().join(program).join("main.rs"), "").unwrap();
         }
+        std::fs::write(folder.path().join("tests/plain.rs"), "").unwrap();
         for (file, module_path) in [
             ("src/lib.rs", ""),
             ("src/main.rs", ""),
@@ -429,6 +435,7 @@ mod tests {
             ("tests/suite/main.rs", ""),
             ("tests/suite/leave.rs", "leave"),
             ("tests/suite/leave/late.rs", "leave::late"),
+            ("tests/plain/more.rs", "more"),
             ("tests/world/mod.rs", "world"),
             ("tests/world/clock.rs", "world::clock"),
         ] {
