@@ -142,8 +142,8 @@ pub(crate) fn seen(connection: &INetConnection) -> windows::core::Result<Seen> {
     assert_eq!((copy.clsidThisObject, copy.clsidUiObject), (GUID::zeroed(), GUID::zeroed()));
     let seen = Seen {
         guid: copy.guidId,
-        name: unsafe { copy.pszwName.to_string().unwrap() },
-        device: unsafe { copy.pszwDeviceName.to_string().unwrap() },
+        name: text(copy.pszwName.0),
+        device: text(copy.pszwDeviceName.0),
         status: copy.Status.0,
         media: copy.MediaType.0,
         flags: copy.dwCharacter,
@@ -172,6 +172,13 @@ pub(crate) fn settle(manager: &INetSharingManager, count: usize) {
 pub(crate) fn configuration(manager: &INetSharingManager, name: &str) -> INetSharingConfiguration {
     let connection = find(manager, name);
     unsafe { manager.get_INetSharingConfigurationForINetConnection(&connection).unwrap() }
+}
+
+/// A zero-terminated string. The crate's own reader counts units of the size of `wchar_t`.
+fn text(string: *const u16) -> String {
+    let units: Vec<u16> =
+        (0..).map(|place| unsafe { string.add(place).read() }).take_while(|unit| *unit != 0).collect();
+    String::from_utf16(&units).unwrap()
 }
 
 /// Zero-terminated UTF-16.
