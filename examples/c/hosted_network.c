@@ -50,7 +50,9 @@ static void WINAPI notified(PWLAN_NOTIFICATION_DATA data, PVOID context) {
 }
 
 static int failed(const char *what, DWORD code, WLAN_HOSTED_NETWORK_REASON reason) {
-    fprintf(stderr, "%s failed: error %u, reason %d\n", what, (unsigned)code, (int)reason);
+    const char *text = hostednet_error_text(code), *why = hostednet_reason_text(reason);
+    fprintf(stderr, "%s failed: error %u, reason %d. %s", what, (unsigned)code, (int)reason, text ? text : "");
+    fprintf(stderr, reason ? " Cause: %s.\n" : "\n", why ? why : "unknown");
     return 1;
 }
 

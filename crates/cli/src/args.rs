@@ -4,11 +4,15 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use hostednet::types::{IfName, Ssid, settings::PublicChoice};
+use hostednet::types::{
+    IfName, Ssid,
+    part::{Part, StartType},
+    settings::PublicChoice,
+};
 
 /// Makes this machine an access point and shares its connection.
 #[derive(Debug, Parser)]
-#[command(name = "hostednet", version, about, after_help = AFTER)]
+#[command(name = "hostednet", version, after_help = AFTER)]
 pub struct Args {
     /// The service's socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
@@ -18,13 +22,15 @@ pub struct Args {
     pub command: Verb,
 }
 
-const AFTER: &str = "\
+/// What follows the list of options and verbs in the help; the man page cuts it at the empty line.
+pub(crate) const AFTER: &str = "\
 Examples:
   sudo hostednet up                               share this machine's connection over Wi-Fi
   sudo hostednet up --ssid 'Café ☕' --key-file -  with a name and a key of your own
   sudo hostednet up --public eth0                 share that connection, whatever the default route is
   hostednet hold -- ./backup-over-wifi            keep the network up while a program runs
   sudo hostednet share eth0 eth1                  share from one wire to another, without Wi-Fi
+  sudo hostednet join 'Café ☕'                    on a device: join it, and come back whenever it is there
 
 Exit status: 0 done, 1 failed, 2 usage, 3 service not active, 4 permission, 5 wrong state.";
 
@@ -81,11 +87,34 @@ pub enum Verb {
     },
     /// Stop sharing
     Unshare,
-    /// Show, start or stop a part of the service
+    /// On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it
+    Join(Join),
+    /// Show, start, stop or configure a part of the service
     Service {
         /// What to do with it
         #[command(subcommand)]
         verb: ServiceVerb,
+    },
+    /// The commands and the output of Windows' netsh, for scripts that know them
+    #[command(disable_help_flag = true)]
+    Netsh {
+        /// What follows netsh: `wlan show hostednetwork`; ? lists the commands
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
+    /// The same for net: `net start|stop sharedaccess`
+    #[command(disable_help_flag = true)]
+    Net {
+        /// What follows net
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
+    /// The same for sc: `sc query|start|stop sharedaccess`
+    #[command(disable_help_flag = true)]
+    Sc {
+        /// What follows sc
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
     },
     /// Print the completions of a shell
     #[command(hide = true)]
@@ -95,7 +124,11 @@ pub enum Verb {
     },
     /// Print the man page
     #[command(hide = true)]
-    Man,
+    Man {
+        /// Write the man pages and the completions of every subcommand below this folder instead
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        to: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `up`.
@@ -113,6 +146,32 @@ pub struct Up {
     /// Read a key for this session from a file, or from standard input (-)
     #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
     pub key_file: Option<PathBuf>,
+    /// How to print
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Arguments of `join`.
+#[derive(Debug, clap::Args)]
+pub struct Join {
+    /// The name of the network; hex:… for bytes
+    #[arg(value_parser = SsidParser)]
+    pub ssid: Ssid,
+    /// The Wi-Fi interface [default: the only one]
+    #[arg(long, value_name = "IF")]
+    pub interface: Option<IfName>,
+    /// Read the key (a passphrase, or 64 hexadecimal digits) from a file, or from standard input (-)
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath, conflicts_with = "open")]
+    pub key_file: Option<PathBuf>,
+    /// The network has no key
+    #[arg(long)]
+    pub open: bool,
+    /// End at the first failure or loss, with status 1, instead of trying again
+    #[arg(long)]
+    pub once: bool,
+    /// Write the name servers into /etc/resolv.conf if need be, and restore it at the end
+    #[arg(long)]
+    pub resolv_conf: bool,
     /// How to print
     #[command(flatten)]
     pub json: Json,
@@ -147,6 +206,14 @@ pub enum SettingsVerb {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2007))]
         max_peers: Option<u32>,
     },
+    /// Show or change who may start, stop, allow and forbid the network: its access list, in SDDL
+    Access {
+        /// The new list, such as O:BAG:BAD:(A;;GA;;;BA)(A;;GA;;;S-1-22-1-1000)
+        sddl: Option<String>,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
+    },
 }
 
 /// Verbs of `key`.
@@ -172,37 +239,55 @@ pub enum KeyVerb {
 /// Verbs of `service`.
 #[derive(Debug, Subcommand)]
 pub enum ServiceVerb {
-    /// Show the parts
-    Status(Json),
+    /// Show the parts, or one of them
+    Status {
+        /// Which: wlan or sharedaccess; both when absent
+        #[arg(value_parser = parse_part)]
+        part: Option<Part>,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
+    },
     /// Start a part
     Start {
-        /// Which
-        part: PartName,
+        /// Which: wlan or sharedaccess
+        #[arg(value_parser = parse_part)]
+        part: Part,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
     },
-    /// Stop a part
+    /// Stop a part and what it does
     Stop {
-        /// Which
-        part: PartName,
+        /// Which: wlan or sharedaccess
+        #[arg(value_parser = parse_part)]
+        part: Part,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Say when a part starts; what runs goes on
+    SetStartType {
+        /// Which: wlan or sharedaccess
+        #[arg(value_parser = parse_part)]
+        part: Part,
+        /// With the service, when it is needed, or not until an administrator shares
+        #[arg(value_parser = parse_start_type, value_name = "automatic|manual|disabled")]
+        start_type: StartType,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
     },
 }
 
-/// A part of the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum PartName {
-    /// The hosted network.
-    Wlan,
-    /// Sharing.
-    Sharedaccess,
+/// Any of the part's names, in any case: people type what they know from elsewhere.
+fn parse_part(text: &str) -> Result<Part, String> {
+    Part::from_name(text).ok_or_else(|| "the parts are wlan and sharedaccess".to_owned())
 }
 
-impl PartName {
-    /// Its name in the contract.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wlan => "wlan",
-            Self::Sharedaccess => "sharedaccess",
-        }
-    }
+fn parse_start_type(text: &str) -> Result<StartType, String> {
+    StartType::from_name(&text.to_ascii_lowercase())
+        .ok_or_else(|| "the start types are automatic, manual and disabled".to_owned())
 }
 
 fn parse_public(text: &str) -> Result<PublicChoice, String> {

@@ -12,6 +12,7 @@ use hostednet::{
     Error, KeysView, Session, ShareArgs,
     types::{
         ErrorCode, Failure, IfName, Key, Reason, SecondaryKey,
+        security::ELEVATED_ACCESS,
         settings::{PrivateChoice, PublicChoice},
     },
 };
@@ -21,13 +22,13 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::{Args, KeyVerb, ServiceVerb, SettingsVerb, Verb},
-    hold, report,
+    hold, join, manual, report,
     style::Style,
     terminal, up,
 };
 
 /// Does what was typed. The exit status is the contract's (design of the command line).
-pub fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -54,17 +55,15 @@ async fn dispatch(args: Args) -> Result<ExitCode, Error> {
     match args.command {
         Verb::Up(arguments) => return up::up(given, arguments).await,
         Verb::Hold { command } => return hold::hold(&socket, &command).await,
+        Verb::Join(arguments) => return join::join(arguments).await,
         Verb::Completions { shell } => {
             let mut buffer = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "hostednet", &mut buffer);
             report::out(&String::from_utf8_lossy(&buffer));
         }
-        Verb::Man => {
-            let mut buffer = Vec::new();
-            clap_mangen::Man::new(Args::command())
-                .render(&mut buffer)
-                .map_err(|error| usage("the man page", error))?;
-            report::out(&String::from_utf8_lossy(&buffer));
+        Verb::Man { to: None } => report::out(&manual::page(&Args::command())),
+        Verb::Man { to: Some(folder) } => {
+            manual::write(&folder).map_err(|error| usage(&folder.display().to_string(), error))?;
         }
         Verb::Key { verb: KeyVerb::Set { temporary, hex } } => {
             // The key is read before the service is asked, so that a typing error costs nothing.
@@ -107,12 +106,16 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             if json.json { report::json(&settings) } else { report::out(&report::settings(&settings)) }
         }
         Verb::Settings { change: Some(SettingsVerb::Set { ssid, max_peers }), .. } => {
+            match (&ssid, max_peers) {
+                (Some(ssid), Some(peers)) => session.set_connection(ssid, peers).await?,
+                (Some(ssid), None) => session.set_ssid(ssid).await?,
+                (None, Some(peers)) => session.set_max_peers(peers).await?,
+                (None, None) => {}
+            }
             if let Some(ssid) = ssid {
-                session.set_ssid(&ssid).await?;
                 report::line(&format!("The network is called {ssid}."));
             }
             if let Some(peers) = max_peers {
-                session.set_max_peers(peers).await?;
                 report::line(&format!("At most {peers} devices can join."));
             }
         }
@@ -138,22 +141,65 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             session.unshare().await?;
             report::line("Sharing stopped.");
         }
-        Verb::Service { verb: ServiceVerb::Status(form) } => {
-            let parts = session.parts().await?;
-            if form.json { report::json(&parts) } else { report::out(&report::parts(&parts)) }
+        Verb::Settings { change: Some(SettingsVerb::Access { sddl, json }), .. } => {
+            if let Some(sddl) = sddl {
+                session.set_security_settings(ELEVATED_ACCESS, &sddl).await?;
+            }
+            let access = session.security_settings(ELEVATED_ACCESS).await?;
+            if json.json {
+                report::json(&access);
+            } else {
+                report::line(&format!("{}   (yours: {:#x})", access.sddl, access.granted_access));
+            }
         }
-        Verb::Service { verb: ServiceVerb::Start { part } } => {
-            session.start_part(part.as_str()).await?;
-            report::line(&format!("{} started.", part.as_str()));
-        }
-        Verb::Service { verb: ServiceVerb::Stop { part } } => {
-            session.stop_part(part.as_str()).await?;
-            report::line(&format!("{} stopped.", part.as_str()));
-        }
+        Verb::Service { verb } => service(session, verb).await?,
         // Taken care of before a session is opened.
-        Verb::Up(_) | Verb::Hold { .. } | Verb::Completions { .. } | Verb::Man => {}
+        Verb::Up(_)
+        | Verb::Hold { .. }
+        | Verb::Join(_)
+        | Verb::Completions { .. }
+        | Verb::Man { .. }
+        | Verb::Netsh { .. }
+        | Verb::Net { .. }
+        | Verb::Sc { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn service(session: &Session, verb: ServiceVerb) -> Result<(), Error> {
+    let (part, json, sentence) = match verb {
+        ServiceVerb::Status { part, json } => {
+            let mut parts = session.parts().await?;
+            parts.retain(|row| part.is_none_or(|part| row.name == part.as_str()));
+            if json.json {
+                report::json(&parts)
+            } else {
+                report::out(&report::parts(&parts))
+            }
+            return Ok(());
+        }
+        ServiceVerb::Start { part, json } => {
+            session.start_part(part.as_str()).await?;
+            (part, json, format!("{part} started."))
+        }
+        ServiceVerb::Stop { part, json } => {
+            session.stop_part(part.as_str()).await?;
+            (part, json, format!("{part} stopped."))
+        }
+        ServiceVerb::SetStartType { part, start_type, json } => {
+            session.set_start_type(part.as_str(), start_type).await?;
+            (part, json, format!("The start type of {part} is {}.", start_type.as_str()))
+        }
+    };
+    if json.json {
+        let parts = session.parts().await?;
+        if let Some(row) = parts.iter().find(|row| row.name == part.as_str()) {
+            report::json(row);
+        }
+    } else {
+        report::line(&sentence);
+    }
+    Ok(())
 }
 
 async fn key(session: &Session, verb: KeyVerb) -> Result<(), Error> {
@@ -244,6 +290,13 @@ pub(crate) fn parse_private(text: &str) -> Result<PrivateChoice, Error> {
 
 /// A key from a file or from standard input; typed without echo on a terminal. One final line end is dropped.
 pub(crate) fn read_key(file: Option<&Path>, hex: bool) -> Result<Key, Error> {
+    let (text, name) = read_key_text(file)?;
+    if hex { Key::from_hex(&text) } else { Key::passphrase(text.to_string()) }
+        .map_err(|error| usage(&name, error))
+}
+
+/// The characters of a key, and where they came from.
+pub(crate) fn read_key_text(file: Option<&Path>) -> Result<(Zeroizing<String>, String), Error> {
     // A key is at most 64 digits and a line end; more is certainly not one.
     const LIMIT: u64 = 4_096;
     let from = file.filter(|path| *path != Path::new("-")).map(PathBuf::from);
@@ -256,7 +309,7 @@ pub(crate) fn read_key(file: Option<&Path>, hex: bool) -> Result<Key, Error> {
     };
     read.map_err(|error| usage(&name, format!("cannot read the key: {error}")))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if hex { Key::from_hex(line) } else { Key::passphrase(line.to_owned()) }
-        .map_err(|error| usage(&name, error))
+    let length = line.strip_suffix('\r').unwrap_or(line).len();
+    text.truncate(length);
+    Ok((text, name))
 }

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    hn_cli::run(hn_cli::args::Args::parse())
+    hn_cli::run(std::env::args_os().collect())
 }

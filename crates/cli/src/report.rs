@@ -33,6 +33,11 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Text on standard error.
+pub(crate) fn error(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// A value for programs: one object on one line.
 pub(crate) fn json<T: Serialize>(value: &T) {
     match serde_json::to_string(value) {
@@ -209,8 +214,14 @@ pub(crate) fn settings(view: &SettingsView) -> String {
 
 /// The parts of the service.
 pub(crate) fn parts(parts: &[PartView]) -> String {
-    let rows: Vec<_> = parts.iter().map(|part| vec![part.name.clone(), part.state.clone()]).collect();
-    table(&["PART", "STATE"], &rows)
+    let rows: Vec<_> = parts
+        .iter()
+        .map(|part| {
+            let name = part.display_name.clone();
+            vec![part.name.clone(), part.state.clone(), part.start_type.clone(), name, part.detail.clone()]
+        })
+        .collect();
+    table(&["PART", "STATE", "START", "NAME", "DETAIL"], &rows)
 }
 
 /// An event as a sentence; `None` for what only programs care about.

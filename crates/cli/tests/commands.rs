@@ -1,6 +1,9 @@
 //! The command line against the service on the simulated platform (tier T1): output, JSON, exit status.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "commands/netsh.rs"]
+mod netsh;
+
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,

@@ -5,12 +5,16 @@ use std::path::Path;
 use futures_util::StreamExt;
 use hn_types::{
     MacAddr, SecondaryKey, Ssid,
+    part::StartType,
     settings::Reservation,
     view::{NumberedEvent, Snapshot},
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{ConnectionView, Error, EventStream, KeysView, PartView, SettingsView, ShareArgs, UpArgs};
+use crate::{
+    ConnectionView, Error, EventStream, KeysView, MappingArgs, MappingView, PartView, Role, SecuritySettings,
+    SettingsView, ShareArgs, UpArgs,
+};
 
 /// A session whose calls wait for their answer. See [`crate::Session`] for what each call means.
 ///
@@ -47,6 +51,8 @@ calls! {
     set_enabled(enabled: bool) -> ();
     /// See [`crate::Session::set_ssid`].
     set_ssid(ssid: &Ssid) -> ();
+    /// See [`crate::Session::set_connection`].
+    set_connection(ssid: &Ssid, max_peers: u32) -> ();
     /// See [`crate::Session::set_max_peers`].
     set_max_peers(peers: u32) -> ();
     /// See [`crate::Session::refresh_key`].
@@ -57,6 +63,10 @@ calls! {
     keys() -> KeysView;
     /// See [`crate::Session::settings`].
     settings() -> SettingsView;
+    /// See [`crate::Session::security_settings`].
+    security_settings(object: u32) -> SecuritySettings;
+    /// See [`crate::Session::set_security_settings`].
+    set_security_settings(object: u32, sddl: &str) -> ();
     /// See [`crate::Session::up`].
     up(args: &UpArgs) -> ();
     /// See [`crate::Session::down`].
@@ -71,6 +81,20 @@ calls! {
     remove_reservation(mac: MacAddr) -> ();
     /// See [`crate::Session::connections`].
     connections() -> Vec<ConnectionView>;
+    /// See [`crate::Session::enable_sharing`].
+    enable_sharing(connection: &str, role: Role) -> ();
+    /// See [`crate::Session::disable_sharing`].
+    disable_sharing(connection: &str) -> ();
+    /// See [`crate::Session::set_firewall`].
+    set_firewall(connection: &str, on: bool) -> ();
+    /// See [`crate::Session::mappings`].
+    mappings() -> Vec<MappingView>;
+    /// See [`crate::Session::add_mapping`].
+    add_mapping(args: &MappingArgs) -> u32;
+    /// See [`crate::Session::set_mapping_enabled`].
+    set_mapping_enabled(id: u32, on: bool) -> ();
+    /// See [`crate::Session::remove_mapping`].
+    remove_mapping(id: u32) -> ();
     /// See [`crate::Session::status`].
     status() -> Snapshot;
     /// See [`crate::Session::parts`].
@@ -79,6 +103,8 @@ calls! {
     start_part(name: &str) -> ();
     /// See [`crate::Session::stop_part`].
     stop_part(name: &str) -> ();
+    /// See [`crate::Session::set_start_type`].
+    set_start_type(name: &str, start_type: StartType) -> ();
 }
 
 impl Session {

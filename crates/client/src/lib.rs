@@ -21,11 +21,16 @@
 
 pub mod blocking;
 mod events;
+mod profile;
 mod session;
 
 pub use events::EventStream;
-pub use hn_ipc::args::{ConnectionView, KeysView, PartView, SettingsView, ShareArgs, UpArgs};
+pub use hn_ipc::args::{
+    ConnectionView, KeysView, MappingArgs, MappingTarget, MappingView, PartView, Protocol, Role,
+    SecuritySettings, SettingsView, ShareArgs, UpArgs,
+};
 pub use hn_types as types;
+pub use profile::station_profile;
 pub use session::{Session, socket_path};
 
 use hn_types::{ErrorCode, Failure, Reason};

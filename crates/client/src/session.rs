@@ -7,12 +7,20 @@ use std::{
 };
 
 use hn_ipc::{
-    args::{ConnectionView, KeysView, PartView, SettingsView, ShareArgs, UpArgs},
+    args::{
+        ConnectionView, KeysView, MappingArgs, MappingView, PartView, Role, SecuritySettings, SettingsView,
+        ShareArgs, UpArgs,
+    },
     error::{TreeError, failure_from_reply},
     proxy::{HostedNetworkProxy, ServiceProxy, SharingProxy},
     tree::{Fields, from_fields, to_fields},
 };
-use hn_types::{Key, MacAddr, SecondaryKey, Ssid, settings::Reservation, view::Snapshot};
+use hn_types::{
+    ErrorCode, Failure, Key, MacAddr, Reason, SecondaryKey, Ssid,
+    part::StartType,
+    settings::Reservation,
+    view::{SetBy, Snapshot},
+};
 use serde::de::DeserializeOwned;
 use zbus::connection::Builder;
 
@@ -41,11 +49,17 @@ impl Session {
 
     /// Connects to the service that listens on `socket`.
     pub async fn connect(socket: &Path) -> Result<Self, Error> {
-        let not_running = |cause: &dyn std::fmt::Display| Error::NotRunning {
-            socket: socket.display().to_string(),
-            cause: cause.to_string(),
-        };
-        let stream = UnixStream::connect(socket).map_err(|error| not_running(&error))?;
+        let stream = UnixStream::connect(socket).map_err(|error| not_running(socket, &error))?;
+        Self::over(stream, socket).await
+    }
+
+    /// A session over a stream that is connected already; `socket` is what errors name.
+    ///
+    /// # Errors
+    ///
+    /// A failure of [`ErrorCode::SessionLimitExceeded`] when the service admits no more sessions, [`Error::NotRunning`] when it does not
+    /// answer as ours does.
+    pub async fn over(stream: UnixStream, socket: &Path) -> Result<Self, Error> {
         let connect = async {
             let connection = Builder::unix_stream(stream).p2p().build().await?;
             let hosted_network = HostedNetworkProxy::new(&connection).await?;
@@ -54,7 +68,7 @@ impl Session {
             Ok::<_, zbus::Error>((connection, hosted_network, sharing, service))
         };
         let (connection, hosted_network, sharing, service) =
-            connect.await.map_err(|error| not_running(&error))?;
+            connect.await.map_err(|error| refused(socket, &error))?;
         Ok(Self { connection, hosted_network, sharing, service, socket: socket.to_owned() })
     }
 
@@ -99,6 +113,11 @@ impl Session {
         self.done(self.hosted_network.set_ssid(ssid.as_bytes()).await)
     }
 
+    /// Names the network and limits the number of devices in one step. A running network stops (`properties_change`).
+    pub async fn set_connection(&self, ssid: &Ssid, max_peers: u32) -> Result<(), Error> {
+        self.done(self.hosted_network.set_connection(ssid.as_bytes(), max_peers).await)
+    }
+
     /// Limits the number of devices. A running network stops (`properties_change`).
     pub async fn set_max_peers(&self, peers: u32) -> Result<(), Error> {
         self.done(self.hosted_network.set_max_peers(peers).await)
@@ -129,6 +148,23 @@ impl Session {
     /// The settings.
     pub async fn settings(&self) -> Result<SettingsView, Error> {
         self.fields(self.hosted_network.settings().await)
+    }
+
+    /// The access list of securable object `object`, 0 to 16, and what this caller may do.
+    pub async fn security_settings(&self, object: u32) -> Result<SecuritySettings, Error> {
+        let answer = self.hosted_network.security_settings(object).await;
+        let (sddl, set_by, granted_access) = answer.map_err(|error| self.error(&error))?;
+        let set_by = match set_by.as_str() {
+            "policy" => SetBy::Policy,
+            "user" => SetBy::User,
+            other => return Err(Error::Protocol(format!("{other:?} is neither policy nor user"))),
+        };
+        Ok(SecuritySettings { sddl, set_by, granted_access })
+    }
+
+    /// Changes the access list of securable object `object`. Needs write access on it.
+    pub async fn set_security_settings(&self, object: u32, sddl: &str) -> Result<(), Error> {
+        self.done(self.hosted_network.set_security_settings(object, sddl).await)
     }
 
     /// The hosted network with sharing, in one transaction, for as long as this session lives.
@@ -169,6 +205,42 @@ impl Session {
         self.rows(self.sharing.connections().await)
     }
 
+    /// Gives a connection, by interface or GUID, its part in sharing, which runs once both sides have one. Needs elevation.
+    pub async fn enable_sharing(&self, connection: &str, role: Role) -> Result<(), Error> {
+        self.done(self.sharing.enable_sharing(connection, role.as_str()).await)
+    }
+
+    /// Takes the part of a connection away and switches its port mappings off. Needs elevation.
+    pub async fn disable_sharing(&self, connection: &str) -> Result<(), Error> {
+        self.done(self.sharing.disable_sharing(connection).await)
+    }
+
+    /// Whether nothing may come in on a connection unasked; kept over restarts. Needs elevation.
+    pub async fn set_firewall(&self, connection: &str, on: bool) -> Result<(), Error> {
+        self.done(self.sharing.set_firewall(connection, on).await)
+    }
+
+    /// Every port mapping, oldest first.
+    pub async fn mappings(&self) -> Result<Vec<MappingView>, Error> {
+        self.rows(self.sharing.mappings().await)
+    }
+
+    /// Adds a port mapping and tells its number. Needs elevation.
+    pub async fn add_mapping(&self, args: &MappingArgs) -> Result<u32, Error> {
+        let fields = to_fields(args).map_err(protocol)?;
+        self.sharing.add_mapping(fields).await.map_err(|error| self.error(&error))
+    }
+
+    /// Switches a port mapping on or off. Needs elevation.
+    pub async fn set_mapping_enabled(&self, id: u32, on: bool) -> Result<(), Error> {
+        self.done(self.sharing.set_mapping_enabled(id, on).await)
+    }
+
+    /// Removes a port mapping. Needs elevation.
+    pub async fn remove_mapping(&self, id: u32) -> Result<(), Error> {
+        self.done(self.sharing.remove_mapping(id).await)
+    }
+
     /// Everything at this moment.
     pub async fn status(&self) -> Result<Snapshot, Error> {
         self.fields(self.service.status().await)
@@ -179,7 +251,7 @@ impl Session {
         self.rows(self.service.parts().await)
     }
 
-    /// Starts a part, `wlan` or `sharedaccess`. Needs elevation.
+    /// Starts a part, `wlan` or `sharedaccess` (also under its other names). Needs elevation.
     pub async fn start_part(&self, name: &str) -> Result<(), Error> {
         self.done(self.service.start_part(name).await)
     }
@@ -187,6 +259,11 @@ impl Session {
     /// Stops a part, `wlan` or `sharedaccess`. Needs elevation.
     pub async fn stop_part(&self, name: &str) -> Result<(), Error> {
         self.done(self.service.stop_part(name).await)
+    }
+
+    /// Says when a part starts. What runs goes on. Needs elevation.
+    pub async fn set_start_type(&self, name: &str, start_type: StartType) -> Result<(), Error> {
+        self.done(self.service.set_start_type(name, start_type.as_str()).await)
     }
 
     /// The snapshot of this moment and every event after it; nothing falls between.
@@ -221,6 +298,22 @@ impl Session {
         let rows = result.map_err(|error| self.error(&error))?;
         rows.iter().map(|fields| from_fields(fields).map_err(protocol)).collect()
     }
+}
+
+/// Why there is no session on a stream that was connected.
+fn refused(socket: &Path, error: &zbus::Error) -> Error {
+    let full = matches!(error, zbus::Error::Handshake(text) if text.contains(hn_ipc::SESSION_LIMIT));
+    if !full {
+        return not_running(socket, error);
+    }
+    let cause = "the service admits no more sessions of this user";
+    Failure::check(ErrorCode::SessionLimitExceeded, Reason::InsufficientResources, "session", cause)
+        .with_remedy("end programs that use it")
+        .into()
+}
+
+fn not_running(socket: &Path, cause: &dyn std::fmt::Display) -> Error {
+    Error::NotRunning { socket: socket.display().to_string(), cause: cause.to_string() }
 }
 
 fn protocol(error: TreeError) -> Error {

@@ -15,7 +15,14 @@
 
 pub mod rows;
 
-use std::{env, fs::OpenOptions, io::Write as _, sync::OnceLock, thread};
+use std::{
+    collections::BTreeSet,
+    env,
+    fs::OpenOptions,
+    io::Write as _,
+    sync::{Mutex, OnceLock, PoisonError},
+    thread,
+};
 
 /// Names the file to which evidence is appended.
 pub const EVIDENCE_VARIABLE: &str = "HOSTEDNET_EVIDENCE";
@@ -31,6 +38,7 @@ pub struct Row {
     pub text: &'static str,
 }
 
+static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 static SCENARIO: OnceLock<String> = OnceLock::new();
 
 /// Says which test this process plays, where the test harness's thread names do not.
@@ -40,6 +48,8 @@ pub fn playing(test: &str) {
 }
 
 /// Runs the assertions after the colon; when they pass, records that the running test has checked these rows.
+///
+/// Write it into a test, a scenario or a function of the same file that they call: elsewhere it is not found.
 #[macro_export]
 macro_rules! checks {
     ($($row:ident),+ $(,)? : $($body:tt)+) => {{
@@ -49,6 +59,7 @@ macro_rules! checks {
             $crate::record(
                 env!("CARGO_PKG_NAME"),
                 std::any::type_name_of_val(&here),
+                concat!(file!(), ":", line!()),
                 &[$($crate::rows::$row),+],
             );
         }
@@ -56,20 +67,22 @@ macro_rules! checks {
     }};
 }
 
-/// Appends one line per row: package, test, row, parted by tabs. Use [`checks!`].
+/// Appends one line per row: package, test, row, file and line of the [`checks!`], parted by tabs. Use [`checks!`].
 ///
 /// # Panics
 ///
 /// When the evidence cannot be written: a lost line would look like a missing check.
-pub fn record(package: &str, function: &str, rows: &[Row]) {
+pub fn record(package: &str, function: &str, place: &str, rows: &[Row]) {
     let Some(path) = env::var_os(EVIDENCE_VARIABLE) else { return };
     let thread = thread::current();
-    let test = match (SCENARIO.get(), thread.name()) {
-        (Some(scenario), _) => scenario.clone(),
-        (None, Some(name)) if name != "main" && !name.starts_with("tokio") => name.to_owned(),
-        (None, _) => function_path(function),
-    };
-    let lines: String = rows.iter().map(|row| format!("{package}\t{test}\t{}\n", row.id)).collect();
+    let test = test_name(SCENARIO.get(), env::args(), thread.name(), function);
+    // A test that checks a row a thousand times says so once.
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let new = rows.iter().map(|row| format!("{package}\t{test}\t{}\t{place}\n", row.id));
+    let lines: String = new.filter(|line| said.insert(line.clone())).collect();
+    if lines.is_empty() {
+        return;
+    }
     let written = OpenOptions::new()
         .create(true)
         .append(true)
@@ -77,6 +90,26 @@ pub fn record(package: &str, function: &str, rows: &[Row]) {
         .and_then(|mut file| file.write_all(lines.as_bytes()));
     if let Err(error) = written {
         panic!("cannot write evidence to {}: {error}", path.display());
+    }
+}
+
+/// Which test runs. A process that was started for one test (nextest does) says so in its arguments, whatever thread
+/// asks; `cargo test` names the thread after the test; a thread of somebody else's making knows its function at least.
+fn test_name(
+    scenario: Option<&String>,
+    arguments: impl Iterator<Item = String>,
+    thread: Option<&str>,
+    function: &str,
+) -> String {
+    if let Some(scenario) = scenario {
+        return scenario.clone();
+    }
+    let words: Vec<String> = arguments.collect();
+    let exact = words.iter().position(|word| word == "--exact").and_then(|at| words.get(at + 1));
+    match (exact, thread) {
+        (Some(exact), _) if !exact.starts_with('-') => exact.clone(),
+        (_, Some(name)) if name != "main" && !name.starts_with("tokio") => name.to_owned(),
+        _ => function_path(function),
     }
 }
 
@@ -99,6 +132,20 @@ mod tests {
         for (index, row) in rows::ALL.iter().enumerate() {
             assert_eq!(row.id, format!("M{:03}", index + 1));
         }
+    }
+
+    #[test]
+    fn a_test_is_named_by_what_knows_it_best() {
+        let name = |scenario: Option<&str>, words: &[&str], thread| {
+            let words = words.iter().map(|word| (*word).to_owned());
+            test_name(scenario.map(str::to_owned).as_ref(), words, thread, "contract::a::b::here")
+        };
+        assert_eq!(name(Some("joins"), &["lab", "play", "joins"], Some("main")), "joins");
+        assert_eq!(name(None, &["bin", "--exact", "x::y", "--nocapture"], Some("main")), "x::y");
+        assert_eq!(name(None, &["bin"], Some("x::y")), "x::y");
+        assert_eq!(name(None, &["bin", "--exact", "--nocapture"], Some("x::y")), "x::y");
+        assert_eq!(name(None, &["bin"], Some("tokio-runtime-worker")), "a::b");
+        assert_eq!(name(None, &["bin"], None), "a::b");
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! What callers ask and what they are answered.
 
-use alloc::vec::Vec;
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::net::Ipv4Addr;
 
 use hn_types::{
-    ConnectionSettings, Key, MacAddr, SecondaryKey, Ssid,
-    settings::{PrivateChoice, PublicChoice, Reservation, SharingPair},
+    ConnectionSettings, Descriptor, Key, MacAddr, SecondaryKey, Ssid,
+    part::{Part, StartType},
+    security::Caller,
+    settings::{
+        MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role, SharingPair,
+    },
     view::{SetBy, SharingPhase},
 };
 
@@ -18,32 +23,26 @@ pub struct SessionId(pub u64);
 pub struct RequestId(pub u64);
 
 /// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// Through which session.
     pub session: SessionId,
-    /// The user, for the record.
+    /// The user.
     pub uid: u32,
     /// Whether the caller may do what only administrators may (design §3).
     pub elevated: bool,
+    /// The user's groups.
+    pub groups: Arc<[u32]>,
 }
 
-/// The two parts of the service that can be stopped on their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// The WLAN service: the hosted network.
-    Wlan,
-    /// SharedAccess: sharing.
-    SharedAccess,
-}
+impl Actor {
+    /// The service itself, through `session`.
+    pub fn service(session: SessionId) -> Self {
+        Self { session, uid: 0, elevated: true, groups: Arc::default() }
+    }
 
-impl Part {
-    /// `wlan` or `sharedaccess`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wlan => "wlan",
-            Self::SharedAccess => "sharedaccess",
-        }
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        Caller { uid: self.uid, elevated: self.elevated, groups: &self.groups }
     }
 }
 
@@ -60,7 +59,27 @@ pub struct UpRequest {
     pub key: Option<Key>,
 }
 
-/// What can be asked. *E*: needs an elevated caller.
+/// Argument of [`Command::AddMapping`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMapping {
+    /// The connection, by interface or GUID; `None`: the one that is public, or would be.
+    pub connection: Option<String>,
+    /// What it is called.
+    pub name: String,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port outside.
+    pub external_port: u16,
+    /// The port of the device; `None`: the same.
+    pub internal_port: Option<u16>,
+    /// The device.
+    pub target: MappingTarget,
+    /// Whether it is switched on from the beginning.
+    pub enabled: bool,
+}
+
+/// What can be asked. *E*: needs an elevated caller. *O*: needs write access on the securable object
+/// [`hn_types::security::ELEVATED_ACCESS`], which elevated callers have unless its access list says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Makes sure that name and primary key exist.
@@ -69,9 +88,9 @@ pub enum Command {
     StartUsing,
     /// Gives a reference back; stops the hosted network with the last one.
     StopUsing,
-    /// Starts the hosted network for good (*E*).
+    /// Starts the hosted network for good (*O*).
     ForceStart,
-    /// Stops the hosted network whoever uses it (*E*, see [`crate::Config::force_stop_needs_elevation`]).
+    /// Stops the hosted network whoever uses it (*O*, see [`crate::Config::force_stop_needs_elevation`]).
     ForceStop,
     /// Sets name and size; stops the hosted network.
     SetConnection(ConnectionSettings),
@@ -79,7 +98,7 @@ pub enum Command {
     SetSsid(Ssid),
     /// Sets the size only.
     SetMaxPeers(u32),
-    /// Allows or forbids the hosted network (*E*).
+    /// Allows or forbids the hosted network (*O*).
     SetEnabled(bool),
     /// Makes a new primary key; stops the hosted network.
     RefreshPrimaryKey,
@@ -93,6 +112,11 @@ pub enum Command {
     QuerySecondaryKey,
     /// The settings, without keys.
     QuerySettings,
+    /// The access list of a securable object, 0 to 16. Needs the right to read it.
+    QuerySecurity(u32),
+    /// Changes the access list of a securable object. Needs the right to change it. Only
+    /// [`hn_types::security::ELEVATED_ACCESS`] decides anything here, so the others keep the list they have.
+    SetSecurity(u32, Descriptor),
     /// Promises an address to a device (*E*).
     SetReservation(Reservation),
     /// Takes the promise back (*E*).
@@ -101,14 +125,30 @@ pub enum Command {
     Share(SharingPair),
     /// Stops full sharing (*E*).
     Unshare,
+    /// Gives a connection, named by interface or GUID, a part in full sharing, which runs once both sides have one (*E*).
+    EnableSharing(String, Role),
+    /// Takes the part of a connection away and switches its port mappings off (*E*).
+    DisableSharing(String),
+    /// Whether nothing may come in on a connection unasked (*E*).
+    SetFirewall(String, bool),
+    /// Adds a port mapping (*E*).
+    AddMapping(NewMapping),
+    /// Switches a port mapping on or off (*E*).
+    SetMappingEnabled(u32, bool),
+    /// Removes a port mapping (*E*).
+    RemoveMapping(u32),
+    /// All port mappings.
+    QueryMappings,
     /// The hosted network together with sharing, in one transaction (*E* when `public` is given).
     Up(UpRequest),
     /// Undoes this session's [`Command::Up`].
     Down,
-    /// Starts a part of the service (*E*).
+    /// Starts a part of the service (*E*). Sharing starts SharedAccess by itself.
     ServiceStart(Part),
     /// Stops a part of the service (*E*).
     ServiceStop(Part),
+    /// Says when a part starts (*E*). What runs goes on.
+    SetStartType(Part, StartType),
     /// How both parts are.
     ServiceStatus,
     /// Stops everything; answered when nothing of ours is left. Later commands are refused. From the daemon
@@ -125,12 +165,27 @@ pub enum Reply {
     Settings(Settings),
     /// To [`Command::QueryKeys`].
     Keys(Keys),
+    /// To [`Command::QuerySecurity`].
+    Security(Security),
     /// To [`Command::QueryPrimaryKey`].
     PrimaryKey(Key),
     /// To [`Command::QuerySecondaryKey`]; `None` when there is none.
     SecondaryKey(Option<SecondaryKey>),
+    /// To [`Command::AddMapping`]: its number.
+    Mapping(u32),
+    /// To [`Command::QueryMappings`], oldest first.
+    Mappings(Vec<MappingStatus>),
     /// To [`Command::ServiceStatus`].
-    Services(ServiceStatus),
+    Parts([PartStatus; 2]),
+}
+
+/// A port mapping and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingStatus {
+    /// As it was asked for.
+    pub mapping: PortMapping,
+    /// Where it leads; the cause, one sentence, when it leads nowhere at the moment.
+    pub leads: Result<Ipv4Addr, String>,
 }
 
 /// The settings as they are in force.
@@ -148,6 +203,17 @@ pub struct Settings {
     pub reservations: Vec<Reservation>,
 }
 
+/// A securable object as its caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// Its access list.
+    pub descriptor: Descriptor,
+    /// Who said so.
+    pub set_by: SetBy,
+    /// What the caller may do: an access mask.
+    pub granted: u32,
+}
+
 /// Both keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
@@ -157,13 +223,15 @@ pub struct Keys {
     pub secondary: Option<SecondaryKey>,
 }
 
-/// How the parts of the service are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceStatus {
-    /// The WLAN part answers.
-    pub wlan: bool,
-    /// The SharedAccess part may be used (it was not stopped).
-    pub shared_access: bool,
-    /// What sharing does at the moment.
-    pub sharing: SharingPhase,
+/// How a part of the service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartStatus {
+    /// Which.
+    pub part: Part,
+    /// Whether it runs. SharedAccess runs while anything is shared, or after it was started for itself.
+    pub phase: SharingPhase,
+    /// When it starts.
+    pub start_type: StartType,
+    /// Why it could not start or what of it does not work; empty when nothing is wrong.
+    pub detail: String,
 }

@@ -12,6 +12,7 @@ use hn_types::{
     StoredSettings, Subnet4,
     network::NetworkView,
     observed::{ApEvent, PlatformEvent, ServiceEvent, ServiceTrouble},
+    part::{MissingDependency, StartType},
     plan::LinkAddress,
     radio::{RadioView, channel_of},
     settings::{Policy, SharingPair},
@@ -32,6 +33,7 @@ use crate::{
     lanes::Lanes,
     plan::{self, Intent, Surroundings, SystemPlan},
     radio::{self, Refusal, radio_plan},
+    roles::Half,
     sessions::Sessions,
     subnet::Subnets,
 };
@@ -79,15 +81,19 @@ pub struct Core {
     pub(crate) abandoned: VecDeque<UpRecord>,
     pub(crate) intent: Intent,
     pub(crate) shared: Shared,
+    /// What connections are to be while one side of a pair is missing.
+    pub(crate) half: Half,
     pub(crate) subnets: Subnets,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
-    /// The WLAN part may be used.
+    /// The WLAN part runs.
     pub(crate) wlan: bool,
-    /// The SharedAccess part may be used.
+    /// The SharedAccess part was started for itself: it runs even while nothing is shared.
     pub(crate) shared_access: bool,
+    /// What the SharedAccess part cannot do without and is not there.
+    pub(crate) missing: Vec<MissingDependency>,
     /// Somebody asked for the end; these wait for it.
     pub(crate) closing: Option<Vec<RequestId>>,
     pub(crate) closed: bool,
@@ -108,6 +114,7 @@ impl Core {
     /// `seed` feeds names and keys: 32 bytes from the system's generator.
     pub fn new(config: Config, stored: StoredSettings, seed: [u8; 32], now: Now) -> Self {
         let lanes = Lanes::new(stored.clone(), config.deadlines);
+        let start_types = stored.start_types;
         let mut core = Self {
             config,
             rng: ChaCha20Rng::from_seed(seed),
@@ -123,12 +130,14 @@ impl Core {
             abandoned: VecDeque::new(),
             intent: Intent::default(),
             shared: Shared::default(),
+            half: Half::default(),
             subnets: Subnets::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
             dns_down: None,
-            wlan: true,
-            shared_access: true,
+            wlan: start_types.wlan == StartType::Automatic,
+            shared_access: start_types.shared_access == StartType::Automatic,
+            missing: Vec::new(),
             closing: None,
             closed: false,
             lanes,
@@ -202,7 +211,17 @@ impl Core {
 
     /// The administrator decided anew. Beats what users say.
     pub fn handle_policy(&mut self, policy: Policy, now: Now) {
+        if policy.sharing == Some(false) {
+            self.shared_access = false;
+        }
         self.policy = policy;
+        self.settle(now);
+    }
+
+    /// What the SharedAccess part depends on was looked for; this is not there. Decides whether sharing may begin;
+    /// sharing that runs goes on.
+    pub fn handle_dependencies(&mut self, missing: Vec<MissingDependency>, now: Now) {
+        self.missing = missing;
         self.settle(now);
     }
 
@@ -242,6 +261,10 @@ impl Core {
             domain: &self.config.domain,
             lease_time: self.config.lease_time,
             host_name,
+            mappings: &self.settings.mappings,
+            devices: &self.devices,
+            // Whoever ends the service opens what it closed.
+            closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
         };
         plan::goal(&self.intent, &around)
     }

@@ -5,6 +5,8 @@ use alloc::{
     vec::Vec,
 };
 
+use core::net::Ipv4Addr;
+
 use hn_types::{
     IfName, KeyRole, MacAddr, Now, Wall,
     observed::Lease,
@@ -71,7 +73,7 @@ impl Devices {
         self.leases.remember(lease, station, limit);
     }
 
-    pub(crate) fn ended(&mut self, mac: MacAddr, address: core::net::Ipv4Addr, out: &mut VecDeque<Output>) {
+    pub(crate) fn ended(&mut self, mac: MacAddr, address: Ipv4Addr, out: &mut VecDeque<Output>) {
         for leases in self.arriving.iter_mut().chain([&mut self.leases]) {
             if leases.held.get(&mac).is_some_and(|held| held.lease.address == address) {
                 leases.remove(mac);
@@ -100,6 +102,25 @@ impl Devices {
         if let Some(held) = self.leases.held.get_mut(&mac) {
             held.station = Some(key);
         }
+    }
+
+    /// The address of the device with this name; the domain of the segment may follow. Case does not matter.
+    pub(crate) fn address(&self, name: &str, domain: &str) -> Option<Ipv4Addr> {
+        let label = name
+            .len()
+            .checked_sub(domain.len() + 1)
+            .and_then(|dot| name.split_at_checked(dot))
+            .filter(|(_, rest)| rest.strip_prefix('.').is_some_and(|rest| rest.eq_ignore_ascii_case(domain)))
+            .map_or(name, |(label, _)| label);
+        let named =
+            |held: &&Held| !held.lease.hostname.is_empty() && held.lease.hostname.eq_ignore_ascii_case(label);
+        // Of two devices with one name the one whose lease was confirmed last.
+        self.leases
+            .held
+            .values()
+            .filter(named)
+            .max_by_key(|held| held.lease.expires)
+            .map(|held| held.lease.address)
     }
 
     /// The segment is gone, and so are its leases as far as anybody here is concerned.
@@ -168,8 +189,6 @@ impl Devices {
 
 #[cfg(test)]
 mod tests {
-    use core::net::Ipv4Addr;
-
     use super::*;
 
     fn lease(n: u8, expires: u64) -> Lease {

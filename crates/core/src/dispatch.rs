@@ -1,19 +1,26 @@
 //! What a command may do and which stages it takes. Nothing is changed here that could fail later.
 
-use alloc::{collections::VecDeque, string::ToString};
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+};
 
 use hn_types::{
-    ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4, settings::Reservation,
-    view::SetBy,
+    Descriptor, ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4,
+    part::{Part, StartType, StartTypes},
+    security::{ELEVATED_ACCESS, OBJECT_COUNT, READ_CONTROL, WRITE_ACCESS, WRITE_DAC},
+    settings::Reservation,
+    view::{SetBy, SharingPhase},
 };
 
 use crate::{
-    command::{Actor, Command, Keys, Part, Reply, RequestId, ServiceStatus, Settings},
+    command::{Actor, Command, Keys, PartStatus, Reply, RequestId, Security, Settings},
     core::{Core, Waiting},
     effect::Output,
     hosted::{PEER_LIMIT, Phase},
     job::{Caller, Change, Claim, HostedChange, Job, Stage},
     keys,
+    roles::Half,
 };
 
 /// The longest name of a reservation, in bytes.
@@ -35,21 +42,39 @@ fn part_stopped(part: Part) -> Failure {
     .with_remedy(alloc::format!("run `hostednet service start {}`", part.as_str()))
 }
 
+/// Who may give a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Right {
+    Everybody,
+    /// Whoever has write access on the object of elevated access.
+    Object,
+    Elevated,
+}
+
 impl Command {
-    /// Whether only elevated callers may ask.
-    fn elevated(&self, keys_for_all: bool, force_stop_elevated: bool) -> bool {
+    /// Who may ask.
+    fn right(&self, keys_for_all: bool, force_stop_for_all: bool) -> Right {
+        let unless = |everybody, right| if everybody { Right::Everybody } else { right };
         match self {
-            Self::ForceStart
-            | Self::SetEnabled(_)
-            | Self::SetReservation(_)
+            Self::ForceStart | Self::SetEnabled(_) => Right::Object,
+            Self::ForceStop => unless(force_stop_for_all, Right::Object),
+            Self::SetReservation(_)
             | Self::RemoveReservation(_)
             | Self::Share(_)
             | Self::Unshare
+            | Self::EnableSharing(..)
+            | Self::DisableSharing(_)
+            | Self::SetFirewall(..)
+            | Self::AddMapping(_)
+            | Self::SetMappingEnabled(..)
+            | Self::RemoveMapping(_)
             | Self::ServiceStart(_)
-            | Self::ServiceStop(_) => true,
-            Self::ForceStop => force_stop_elevated,
-            Self::QueryKeys | Self::QueryPrimaryKey | Self::QuerySecondaryKey => !keys_for_all,
-            Self::Up(request) => request.public.is_some(),
+            | Self::ServiceStop(_)
+            | Self::SetStartType(..) => Right::Elevated,
+            Self::QueryKeys | Self::QueryPrimaryKey | Self::QuerySecondaryKey => {
+                unless(keys_for_all, Right::Elevated)
+            }
+            Self::Up(request) => unless(request.public.is_none(), Right::Elevated),
             Self::InitSettings
             | Self::StartUsing
             | Self::StopUsing
@@ -59,9 +84,12 @@ impl Command {
             | Self::RefreshPrimaryKey
             | Self::SetSecondaryKey(_)
             | Self::QuerySettings
+            | Self::QuerySecurity(_)
+            | Self::SetSecurity(..)
+            | Self::QueryMappings
             | Self::Down
             | Self::ServiceStatus
-            | Self::Shutdown => false,
+            | Self::Shutdown => Right::Everybody,
         }
     }
 
@@ -82,16 +110,70 @@ impl Command {
             | Self::QueryKeys
             | Self::QueryPrimaryKey
             | Self::QuerySecondaryKey
-            | Self::QuerySettings => Some(Part::Wlan),
-            Self::Share(_) | Self::Unshare => Some(Part::SharedAccess),
+            | Self::QuerySettings
+            | Self::QuerySecurity(_)
+            | Self::SetSecurity(..) => Some(Part::Wlan),
+            // Sharing starts its part by itself.
             Self::SetReservation(_)
             | Self::RemoveReservation(_)
+            | Self::Share(_)
+            | Self::Unshare
+            | Self::EnableSharing(..)
+            | Self::DisableSharing(_)
+            | Self::SetFirewall(..)
+            | Self::AddMapping(_)
+            | Self::SetMappingEnabled(..)
+            | Self::RemoveMapping(_)
+            | Self::QueryMappings
             | Self::Up(_)
             | Self::Down
             | Self::ServiceStart(_)
             | Self::ServiceStop(_)
+            | Self::SetStartType(..)
             | Self::ServiceStatus
             | Self::Shutdown => None,
+        }
+    }
+
+    /// Whether the answer depends on what sharing cannot do without, so that
+    /// [`Core::handle_dependencies`] should be called first.
+    pub const fn needs_dependencies(&self) -> bool {
+        match self {
+            Self::StartUsing
+            | Self::ForceStart
+            | Self::Share(_)
+            | Self::EnableSharing(..)
+            | Self::Up(_)
+            | Self::ServiceStart(_)
+            | Self::ServiceStatus => true,
+            Self::InitSettings
+            | Self::StopUsing
+            | Self::ForceStop
+            | Self::SetConnection(_)
+            | Self::SetSsid(_)
+            | Self::SetMaxPeers(_)
+            | Self::SetEnabled(_)
+            | Self::RefreshPrimaryKey
+            | Self::SetSecondaryKey(_)
+            | Self::QueryKeys
+            | Self::QueryPrimaryKey
+            | Self::QuerySecondaryKey
+            | Self::QuerySettings
+            | Self::QuerySecurity(_)
+            | Self::SetSecurity(..)
+            | Self::SetReservation(_)
+            | Self::RemoveReservation(_)
+            | Self::Unshare
+            | Self::DisableSharing(_)
+            | Self::SetFirewall(..)
+            | Self::AddMapping(_)
+            | Self::SetMappingEnabled(..)
+            | Self::RemoveMapping(_)
+            | Self::QueryMappings
+            | Self::Down
+            | Self::ServiceStop(_)
+            | Self::SetStartType(..)
+            | Self::Shutdown => false,
         }
     }
 }
@@ -103,7 +185,7 @@ impl Core {
             self.shut_down(request);
             return;
         }
-        if let Some(result) = self.answer_at_once(actor, &command).transpose() {
+        if let Some(result) = self.answer_at_once(&actor, &command).transpose() {
             self.out.push_back(Output::Reply { request, result });
             return;
         }
@@ -138,14 +220,9 @@ impl Core {
     }
 
     /// Checks that need no order, and questions. `Ok(None)`: the command has to take its turn.
-    fn answer_at_once(&mut self, actor: Actor, command: &Command) -> Result<Option<Reply>, Failure> {
+    fn answer_at_once(&mut self, actor: &Actor, command: &Command) -> Result<Option<Reply>, Failure> {
         if self.closing.is_some() || self.closed {
-            return Err(Failure::check(
-                ErrorCode::ServiceNotActive,
-                Reason::ServiceShuttingDown,
-                "service",
-                "the service is shutting down",
-            ));
+            return Err(self.shutting_down(command));
         }
         if !self.sessions.is_open(actor.session) {
             return Err(self.no_session());
@@ -153,25 +230,15 @@ impl Core {
         if let Some(part) = command.part() {
             self.running(part)?;
         }
-        let (all, force) = (self.config.keys_readable_by_all, self.config.force_stop_needs_elevation);
-        if !actor.elevated && command.elevated(all, force) {
-            return Err(Failure::check(
-                ErrorCode::AccessDenied,
-                Reason::ElevationRequired,
-                "caller",
-                "this needs administrator rights",
-            )
-            .with_remedy("run it as root, or ask an administrator"));
-        }
+        self.permitted(actor, command)?;
         match command {
+            Command::QuerySecurity(object) => {
+                self.security(actor, *object).map(|it| Some(Reply::Security(it)))
+            }
+            Command::SetSecurity(object, descriptor) => self.check_security(actor, *object, descriptor),
             Command::SetConnection(connection) => peers_in_range(connection.max_peers).map(|()| None),
             Command::SetMaxPeers(max_peers) => peers_in_range(*max_peers).map(|()| None),
-            Command::SetEnabled(_) if self.policy.hosted_network.is_some() => Err(Failure::check(
-                ErrorCode::AccessDenied,
-                Reason::GpDenied,
-                "enabled",
-                "the administrator's policy decides this",
-            )),
+            Command::SetEnabled(_) => self.may_enable().map(|()| None),
             Command::QueryKeys => Ok(Some(Reply::Keys(Keys {
                 primary: self.settings.primary_key.clone(),
                 secondary: self.secondary(),
@@ -193,40 +260,96 @@ impl Core {
                 secondary_key: self.secondary().map(|secondary| secondary.persistent),
                 reservations: self.settings.reservations.clone(),
             }))),
-            Command::ServiceStatus => Ok(Some(Reply::Services(ServiceStatus {
-                wlan: self.wlan,
-                shared_access: self.shared_access,
-                sharing: self.sharing_phase(),
-            }))),
+            Command::ServiceStatus => Ok(Some(Reply::Parts(Part::ALL.map(|part| self.part_status(part))))),
             Command::SetReservation(reservation) => self.check_reservation(reservation).map(|()| None),
+            Command::QueryMappings => Ok(Some(Reply::Mappings(self.mapping_statuses()))),
+            Command::AddMapping(new) => self.check_mapping(new).map(|()| None),
             Command::InitSettings
             | Command::StartUsing
             | Command::StopUsing
             | Command::ForceStart
             | Command::ForceStop
             | Command::SetSsid(_)
-            | Command::SetEnabled(_)
             | Command::RefreshPrimaryKey
             | Command::SetSecondaryKey(_)
             | Command::RemoveReservation(_)
             | Command::Share(_)
             | Command::Unshare
+            | Command::EnableSharing(..)
+            | Command::DisableSharing(_)
+            | Command::SetFirewall(..)
+            | Command::SetMappingEnabled(..)
+            | Command::RemoveMapping(_)
             | Command::Up(_)
             | Command::Down
             | Command::ServiceStart(_)
             | Command::ServiceStop(_)
+            | Command::SetStartType(..)
             | Command::Shutdown => Ok(None),
+        }
+    }
+
+    fn permitted(&self, actor: &Actor, command: &Command) -> Result<(), Failure> {
+        let (keys, force) = (self.config.keys_readable_by_all, !self.config.force_stop_needs_elevation);
+        let permitted = match command.right(keys, force) {
+            Right::Everybody => true,
+            Right::Object => self.elevated_access().grants(actor.caller(), WRITE_ACCESS),
+            Right::Elevated => actor.elevated,
+        };
+        if permitted { Ok(()) } else { Err(denied("this needs administrator rights")) }
+    }
+
+    /// The access list of the one object that decides something.
+    fn elevated_access(&self) -> Descriptor {
+        self.settings.elevated_access.clone().unwrap_or_default()
+    }
+
+    fn security(&self, actor: &Actor, object: u32) -> Result<Security, Failure> {
+        if object >= OBJECT_COUNT {
+            return Err(invalid("object", "there are the securable objects 0 to 16"));
+        }
+        let descriptor =
+            if object == ELEVATED_ACCESS { self.elevated_access() } else { Descriptor::default() };
+        let granted = descriptor.granted(actor.caller());
+        if granted & READ_CONTROL == 0 {
+            return Err(denied("the access list does not let this caller read it"));
+        }
+        Ok(Security { descriptor, set_by: SetBy::User, granted })
+    }
+
+    fn check_security(
+        &self,
+        actor: &Actor,
+        object: u32,
+        descriptor: &Descriptor,
+    ) -> Result<Option<Reply>, Failure> {
+        let security = self.security(actor, object)?;
+        if security.granted & WRITE_DAC == 0 {
+            return Err(denied("the access list does not let this caller change it"));
+        }
+        if security.descriptor == *descriptor {
+            Ok(Some(Reply::Done))
+        } else if object == ELEVATED_ACCESS {
+            Ok(None)
+        } else {
+            Err(Failure::check(
+                ErrorCode::NotSupported,
+                Reason::Unspecified,
+                alloc::format!("securable object {object}"),
+                "nothing here would obey another access list",
+            ))
         }
     }
 
     fn no_session(&self) -> Failure {
         if self.sessions.full(self.config.limits.sessions) {
             Failure::check(
-                ErrorCode::LimitExceeded,
+                ErrorCode::SessionLimitExceeded,
                 Reason::InsufficientResources,
                 "session",
                 "too many sessions are open",
             )
+            .with_remedy("close sessions that are not needed")
         } else {
             Failure::check(ErrorCode::InvalidHandle, Reason::BadParameters, "session", "it is not open")
         }
@@ -238,14 +361,9 @@ impl Core {
             return;
         }
         self.closing.get_or_insert_default().push(request);
-        let failure = Failure::check(
-            ErrorCode::ServiceNotActive,
-            Reason::ServiceShuttingDown,
-            "service",
-            "the service is shutting down",
-        );
         for waiting in core::mem::take(&mut self.queue) {
-            self.out.push_back(Output::Reply { request: waiting.request, result: Err(failure.clone()) });
+            let result = Err(self.shutting_down(&waiting.command));
+            self.out.push_back(Output::Reply { request: waiting.request, result });
         }
         let teardown =
             self.job.as_ref().and_then(|job| job.current.as_ref()).is_some_and(|stage| match stage {
@@ -258,7 +376,7 @@ impl Core {
                 job.waiting.clear();
             }
         } else {
-            self.fail_job(failure);
+            self.fail_job(self.shutting_down(&Command::Shutdown));
         }
     }
 
@@ -266,7 +384,7 @@ impl Core {
     pub(crate) fn begin(&mut self, waiting: Waiting) {
         let Waiting { request, actor, command } = waiting;
         let before = self.before();
-        match self.stages(actor, command) {
+        match self.stages(&actor, command) {
             Ok((stages, claim)) => {
                 let mut job = Job::new(stages, before);
                 job.needs_claim = job.starts_hosted();
@@ -277,11 +395,12 @@ impl Core {
         }
     }
 
-    fn stages(&mut self, actor: Actor, command: Command) -> Result<(Stages, Claim), Failure> {
-        // Asked again: it may have been stopped while the command waited.
+    fn stages(&mut self, actor: &Actor, command: Command) -> Result<(Stages, Claim), Failure> {
+        // Asked again: the part may have been stopped, or the right taken, while the command waited.
         if let Some(part) = command.part() {
             self.running(part)?;
         }
+        self.permitted(actor, &command)?;
         let stages = match command {
             Command::InitSettings => self.save_if_new(),
             Command::StartUsing => {
@@ -321,6 +440,7 @@ impl Core {
                 self.reconfigure(|settings| settings.primary_key = Some(key))
             }
             Command::SetEnabled(enabled) => {
+                self.may_enable()?;
                 let settings = StoredSettings { enabled: Some(enabled), ..keys::versioned(&self.settings) };
                 let mut stages = self.save(settings, true);
                 if !enabled {
@@ -329,6 +449,13 @@ impl Core {
                 stages
             }
             Command::SetSecondaryKey(secondary) => self.set_secondary(secondary),
+            Command::SetSecurity(object, descriptor) => {
+                if let Some(Reply::Done) = self.check_security(actor, object, &descriptor)? {
+                    return Ok((Stages::new(), Claim::Nothing));
+                }
+                let settings = keys::versioned(&self.settings);
+                self.save(StoredSettings { elevated_access: Some(descriptor), ..settings }, true)
+            }
             Command::SetReservation(reservation) => {
                 self.check_reservation(&reservation)?;
                 let mut settings = keys::versioned(&self.settings);
@@ -340,6 +467,12 @@ impl Core {
             Command::RemoveReservation(mac) => self.remove_reservation(mac)?,
             Command::Share(pair) => self.share(&pair)?,
             Command::Unshare => self.unshare()?,
+            Command::EnableSharing(connection, role) => self.enable_sharing(&connection, role)?,
+            Command::DisableSharing(connection) => self.disable_sharing(&connection)?,
+            Command::SetFirewall(connection, on) => self.set_firewall(&connection, on)?,
+            Command::AddMapping(new) => return self.add_mapping(new),
+            Command::SetMappingEnabled(id, on) => self.set_mapping_enabled(id, on)?,
+            Command::RemoveMapping(id) => self.remove_mapping(id)?,
             Command::Up(request) => return self.up(actor, request),
             Command::Down => {
                 let record = self
@@ -352,11 +485,17 @@ impl Core {
                 self.undo_up(&record, Reason::UserAction)
             }
             Command::ServiceStart(part) => {
+                self.startable(part)?;
                 match part {
                     Part::Wlan => self.wlan = true,
                     Part::SharedAccess => self.shared_access = true,
                 }
                 Stages::new()
+            }
+            Command::SetStartType(part, start_type) => {
+                let settings = keys::versioned(&self.settings);
+                let start_types = settings.start_types.with(part, start_type);
+                self.save(StoredSettings { start_types, ..settings }, true)
             }
             Command::ServiceStop(Part::Wlan) => {
                 self.wlan = false;
@@ -364,6 +503,7 @@ impl Core {
             }
             Command::ServiceStop(Part::SharedAccess) => {
                 self.shared_access = false;
+                self.half = Half::default();
                 if self.intent.full.is_some() || self.intent.standalone {
                     [Stage::Change(Change { standalone_off: true, ..Change::sharing(None) })].into()
                 } else {
@@ -374,18 +514,102 @@ impl Core {
             | Command::QueryPrimaryKey
             | Command::QuerySecondaryKey
             | Command::QuerySettings
+            | Command::QuerySecurity(_)
+            | Command::QueryMappings
             | Command::ServiceStatus
             | Command::Shutdown => Stages::new(),
         };
         Ok((stages, Claim::Nothing))
     }
 
+    /// Whether the WLAN part answers. SharedAccess always does: it is started when it is needed.
     pub(crate) fn running(&self, part: Part) -> Result<(), Failure> {
-        let running = match part {
-            Part::Wlan => self.wlan,
-            Part::SharedAccess => self.shared_access,
+        match (part, self.part_phase(part)) {
+            (Part::SharedAccess, _) | (Part::Wlan, SharingPhase::Running | SharingPhase::StartPending) => {
+                Ok(())
+            }
+            (Part::Wlan, SharingPhase::Stopped) => Err(part_stopped(part)),
+            (Part::Wlan, SharingPhase::StopPending) => Err(Failure::check(
+                ErrorCode::InvalidState,
+                Reason::ServiceShuttingDown,
+                part,
+                "this part of the service is stopping",
+            )),
+        }
+    }
+
+    /// What a call is told while the service ends: the hosted network is in the wrong state for it, everything else has no
+    /// service any more.
+    fn shutting_down(&self, command: &Command) -> Failure {
+        let code = match command.part() {
+            Some(Part::Wlan) if !self.closed => ErrorCode::InvalidState,
+            Some(Part::Wlan | Part::SharedAccess) | None => ErrorCode::ServiceNotActive,
         };
-        if running { Ok(()) } else { Err(part_stopped(part)) }
+        Failure::check(code, Reason::ServiceShuttingDown, "service", "the service is shutting down")
+    }
+
+    fn may_enable(&self) -> Result<(), Failure> {
+        if self.policy.hosted_network.is_none() {
+            return Ok(());
+        }
+        let cause = "the administrator's policy decides this";
+        Err(Failure::check(ErrorCode::AccessDenied, Reason::GpDenied, "enabled", cause)
+            .with_remedy("ask the administrator to change policy.toml"))
+    }
+
+    const fn start_types(&self) -> StartTypes {
+        self.settings.start_types
+    }
+
+    fn part_phase(&self, part: Part) -> SharingPhase {
+        match part {
+            Part::Wlan if self.wlan => SharingPhase::Running,
+            Part::Wlan => match self.hosted.phase() {
+                Phase::Starting | Phase::Active | Phase::Stopping => SharingPhase::StopPending,
+                Phase::Idle | Phase::Unavailable => SharingPhase::Stopped,
+            },
+            Part::SharedAccess => {
+                let phase = self.sharing_phase();
+                if phase == SharingPhase::Stopped && self.shared_access {
+                    SharingPhase::Running
+                } else {
+                    phase
+                }
+            }
+        }
+    }
+
+    fn part_status(&self, part: Part) -> PartStatus {
+        let detail = match part {
+            Part::Wlan => String::new(),
+            Part::SharedAccess => {
+                self.sharing_usable().err().map(|failure| failure.cause).unwrap_or_default()
+            }
+        };
+        PartStatus { part, phase: self.part_phase(part), start_type: self.start_types().of(part), detail }
+    }
+
+    /// Whether a part may be started for itself.
+    fn startable(&self, part: Part) -> Result<(), Failure> {
+        if self.start_types().of(part) == StartType::Disabled {
+            return Err(Failure::check(
+                ErrorCode::ServiceDisabled,
+                Reason::ServiceUnavailable,
+                part,
+                "this part of the service is disabled",
+            )
+            .with_remedy(alloc::format!("run `hostednet service set-start-type {part} manual`")));
+        }
+        match part {
+            Part::Wlan => Ok(()),
+            Part::SharedAccess => self.sharing_usable(),
+        }
+    }
+
+    /// Whether the start of the hosted network also starts sharing in standalone mode (E1): not against the
+    /// administrator, who forbade or disabled it, and not without what it needs.
+    pub(crate) fn standalone_usable(&self) -> bool {
+        self.start_types().shared_access != StartType::Disabled && self.sharing_usable().is_ok()
     }
 
     fn secondary(&self) -> Option<SecondaryKey> {
@@ -393,11 +617,11 @@ impl Core {
     }
 
     /// A stage that saves, unless nothing would change.
-    fn save(&self, settings: StoredSettings, keep: bool) -> Stages {
+    pub(crate) fn save(&self, settings: StoredSettings, keep: bool) -> Stages {
         if settings == self.settings { Stages::new() } else { [Stage::Save { settings, keep }].into() }
     }
 
-    fn save_and_follow(&self, settings: StoredSettings) -> Stages {
+    pub(crate) fn save_and_follow(&self, settings: StoredSettings) -> Stages {
         let mut stages = self.save(settings, false);
         stages.push_back(Stage::Change(Change::KEEP));
         stages
@@ -514,6 +738,11 @@ impl Core {
         }
         Ok(self.save_and_follow(settings))
     }
+}
+
+fn denied(cause: &str) -> Failure {
+    Failure::check(ErrorCode::AccessDenied, Reason::ElevationRequired, "caller", cause)
+        .with_remedy("run it as root, or ask an administrator")
 }
 
 fn stop_before_start(cause: &str) -> Failure {

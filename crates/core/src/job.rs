@@ -19,6 +19,7 @@ use hn_types::{
 use crate::{
     command::{RequestId, SessionId},
     plan::Intent,
+    roles::Half,
     subnet::Subnets,
 };
 
@@ -80,13 +81,15 @@ pub(crate) enum Claim {
     Forced,
     /// Its `up` is in effect.
     Up(UpRecord),
+    /// It is told the number of its new port mapping.
+    Mapping(u32),
 }
 
 impl Claim {
     /// Needs the hosted network.
     pub(crate) const fn needs_hosted(&self) -> bool {
         match self {
-            Self::Nothing => false,
+            Self::Nothing | Self::Mapping(_) => false,
             Self::Reference | Self::Forced => true,
             Self::Up(record) => record.reference,
         }
@@ -120,6 +123,7 @@ pub(crate) struct Before {
     pub(crate) settings: StoredSettings,
     pub(crate) temporary: Option<Key>,
     pub(crate) subnets: Subnets,
+    pub(crate) half: Half,
 }
 
 /// A transaction under way.

@@ -39,19 +39,26 @@ mod job;
 mod keys;
 mod lane;
 mod lanes;
+mod mapping;
 mod order;
 mod pair;
 mod plan;
 mod radio;
 mod report;
+mod roles;
 mod sessions;
 mod subnet;
 mod transact;
 mod up;
 mod view;
 
+pub use hn_types::part::{Part, StartType};
+
 pub use self::{
-    command::{Actor, Command, Keys, Part, Reply, RequestId, ServiceStatus, SessionId, Settings, UpRequest},
+    command::{
+        Actor, Command, Keys, MappingStatus, NewMapping, PartStatus, Reply, RequestId, Security, SessionId,
+        Settings, UpRequest,
+    },
     config::{Config, Deadlines, Limits},
     core::Core,
     effect::{Effect, EffectDone, EffectId, Output},

@@ -220,6 +220,7 @@ mod tests {
             links: LinkPlan { bridge: None, addresses: vec![LinkAddress { interface, address }] },
             firewall: FirewallPlan {
                 segments: vec![FirewallSegment { interface, subnet: Some(address), reach }],
+                ..FirewallPlan::default()
             },
             forwarding: ForwardingPlan { ipv4: [interface, "eth0".parse().expect("valid")].into() },
             services: ServicePlan::default(),

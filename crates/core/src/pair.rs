@@ -48,27 +48,51 @@ pub(crate) fn checked(
         return Err(refuse(ErrorCode::InvalidParameter, "private", "a connection is named twice"));
     }
     if let PublicChoice::Interface(name) = &pair.public {
-        if Some(*name) == hosted || private.contains(&PrivateChoice::Interface(*name)) {
+        if private.contains(&PrivateChoice::Interface(*name)) {
             return Err(refuse(
                 ErrorCode::InvalidParameter,
                 name,
                 "a connection cannot be public and private at once",
             ));
         }
-        let link = find(network, name)?;
-        if link.ours || link.master.is_some() {
-            return Err(refuse(
-                ErrorCode::InvalidParameter,
-                name,
-                "the connection belongs to a bridge, a bond or this service",
-            ));
-        }
-        if let Some(why) = link.not_sharable() {
-            return Err(refuse(ErrorCode::NotSupported, name, why));
-        }
+        checked_public(*name, network, hosted)?;
     }
+    checked_private(&private, network, hosted)?;
+    Ok(SharingPair { public: pair.public, private })
+}
+
+/// Whether a connection may be public.
+pub(crate) fn checked_public(
+    name: IfName,
+    network: &NetworkView,
+    hosted: Option<IfName>,
+) -> Result<(), Failure> {
+    if Some(name) == hosted {
+        return Err(refuse(
+            ErrorCode::InvalidParameter,
+            name,
+            "a connection cannot be public and private at once",
+        ));
+    }
+    let link = find(network, &name)?;
+    if link.ours || link.master.is_some() {
+        return Err(refuse(
+            ErrorCode::InvalidParameter,
+            name,
+            "the connection belongs to a bridge, a bond or this service",
+        ));
+    }
+    link.not_sharable().map_or(Ok(()), |why| Err(refuse(ErrorCode::NotSupported, name, why)))
+}
+
+/// Whether these connections may be private together.
+pub(crate) fn checked_private(
+    private: &[PrivateChoice],
+    network: &NetworkView,
+    hosted: Option<IfName>,
+) -> Result<(), Failure> {
     let several = private.len() > 1;
-    for choice in &private {
+    for choice in private {
         match choice {
             PrivateChoice::HostedNetwork if hosted.is_none() => {
                 return Err(refuse(
@@ -82,7 +106,7 @@ pub(crate) fn checked(
             PrivateChoice::Interface(name) => private_link(find(network, name)?, network, several)?,
         }
     }
-    Ok(SharingPair { public: pair.public, private })
+    Ok(())
 }
 
 fn private_link(link: &Link, network: &NetworkView, several: bool) -> Result<(), Failure> {

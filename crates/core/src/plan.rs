@@ -20,10 +20,12 @@ use hn_types::{
         ApPlan, BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, ForwardingPlan, KeySet,
         LinkAddress, LinkPlan, Reach, ServicePlan, ServiceSegment,
     },
-    settings::{PrivateChoice, PublicChoice, Reservation, SharingPair},
+    settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
 };
 
 use crate::{
+    devices::Devices,
+    mapping::forward,
     radio::{AP_PREFIX, RadioPlan},
     subnet::{Subnets, pool},
 };
@@ -77,6 +79,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) domain: &'a str,
     pub(crate) lease_time: Duration,
     pub(crate) host_name: &'a str,
+    pub(crate) mappings: &'a [PortMapping],
+    pub(crate) devices: &'a Devices,
+    pub(crate) closed: &'a [IfName],
 }
 
 /// The private side of full sharing, as far as it exists.
@@ -145,6 +150,7 @@ pub(crate) fn public_side(pair: &SharingPair, network: &NetworkView) -> Option<I
 /// The whole plan for an intent.
 pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
     let mut plan = SystemPlan::default();
+    plan.firewall.closed.extend(around.closed);
     let mut ap_bridge = None;
     if let Some(pair) = &intent.full
         && let Some(address) = around.subnets.full
@@ -175,6 +181,12 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             let host_name = around.host_name.split('.').next().unwrap_or_default();
             segment.dns =
                 Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
+        }
+        if let Some(public) = public {
+            let leads = |mapping: &PortMapping| {
+                forward(mapping, public, (side.interface, address), around.devices, around.domain).ok()
+            };
+            plan.firewall.forwards = around.mappings.iter().filter_map(leads).collect();
         }
         plan.links.bridge = side.bridge;
     } else if let Some(ap) = &intent.ap

@@ -17,6 +17,7 @@ use hn_types::{
         Adapter, Band, ChannelInfo, IfType, InterfaceCombination, PhyType, RadioInterface, RadioView,
         channel_of,
     },
+    station::StationView,
 };
 
 /// Prefix of the names of our virtual access points.
@@ -231,6 +232,39 @@ pub(crate) fn running_refusal(view: &RadioView, network: &NetworkView, wiphy: u3
     }
 }
 
+/// What the interface is as a Wi-Fi station, if it is one.
+pub(crate) fn station_view(view: &RadioView, network: &NetworkView, name: IfName) -> Option<StationView> {
+    let (adapter, station) = view.adapters.iter().find_map(|adapter| {
+        let station = |i: &&RadioInterface| i.name == name && i.iftype == IfType::Station;
+        Some((adapter, adapter.interfaces.iter().find(station)?))
+    })?;
+    let channels = || adapter.bands.iter().flat_map(|band| &band.channels).map(|info| info.frequency_mhz);
+    let has = |wish: BandWish| channels().any(|frequency| wish.contains(frequency));
+    let phys = [
+        (PhyType::Ofdm, has(BandWish::Ghz5)),
+        (PhyType::Erp, has(BandWish::Ghz2)),
+        (PhyType::Ht, adapter.bands.iter().any(|band| band.ht)),
+        (PhyType::Vht, adapter.bands.iter().any(|band| band.vht)),
+        (PhyType::He, adapter.bands.iter().any(|band| band.he)),
+    ];
+    let frequency_mhz = station.frequency_mhz.filter(|_| station.connected);
+    Some(StationView {
+        adapter: adapter.name.clone(),
+        driver: adapter.driver.clone(),
+        phys: phys.into_iter().filter(|(_, there)| *there).map(|(phy, _)| phy).collect(),
+        hosted_network_supported: adapter.iftypes.contains(&IfType::Ap)
+            && channels_beside(adapter, &occupants(adapter, network)).is_some(),
+        address: station.address,
+        software_on: !adapter.blocked.soft,
+        hardware_on: !adapter.blocked.hard,
+        connected: station.connected,
+        ssid: station.ssid.filter(|_| station.connected),
+        frequency_mhz,
+        channel: frequency_mhz.and_then(channel_of),
+        link: None,
+    })
+}
+
 /// Both switches over all adapters that can be access points: on when one of them is on.
 pub(crate) fn switches(view: &RadioView) -> Option<(bool, bool)> {
     let mut capable = view.adapters.iter().filter(|a| a.iftypes.contains(&IfType::Ap)).peekable();
@@ -277,12 +311,7 @@ fn adapter_plan(
     if let Some(refusal) = switched_off(adapter).or_else(|| incompatible(adapter, network)) {
         return Err(refusal);
     }
-    let occupants: Vec<&RadioInterface> = adapter
-        .interfaces
-        .iter()
-        // VLANs of an access point are software; combinations do not count them.
-        .filter(|interface| !is_ours(interface, network) && interface.iftype != IfType::ApVlan)
-        .collect();
+    let occupants = occupants(adapter, network);
     let Some(channels) = channels_beside(adapter, &occupants) else {
         return Err(Refusal::Combination { adapter: adapter.name.clone() });
     };
@@ -299,6 +328,16 @@ fn adapter_plan(
         ht_capabilities: band.ht_capabilities,
         max_stations: adapter.max_ap_stations,
     })
+}
+
+/// What a combination has to cover besides an access point.
+fn occupants<'a>(adapter: &'a Adapter, network: &NetworkView) -> Vec<&'a RadioInterface> {
+    adapter
+        .interfaces
+        .iter()
+        // VLANs of an access point are software; combinations do not count them.
+        .filter(|interface| !is_ours(interface, network) && interface.iftype != IfType::ApVlan)
+        .collect()
 }
 
 /// How many channels the radio can use at once with one access point more; `None` when it cannot have one.

@@ -19,7 +19,7 @@ use crate::{
     hosted::Phase,
     keys::DEFAULT_MAX_PEERS,
     plan::{PrivateSide, ap_name, private_side, public_side},
-    radio::radio_plan,
+    radio::{radio_plan, station_view},
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };
 
@@ -153,7 +153,8 @@ impl Core {
         if let Some(name) = adapter {
             let role = match &self.shared.pair {
                 Some(pair) if Self::over_hosted(&pair.private) => ConnectionRole::Private,
-                Some(_) | None => ConnectionRole::None,
+                Some(_) => ConnectionRole::None,
+                None => self.half_role(name, true),
             };
             let status = match self.hosted.state() {
                 HostedState::Active => ConnectionStatus::Connected,
@@ -170,6 +171,14 @@ impl Core {
                 hosted_network: true,
                 default_route: false,
                 incoming_only: false,
+                bridged: self
+                    .intent
+                    .full
+                    .as_ref()
+                    .is_some_and(|pair| pair.private.len() > 1 && Self::over_hosted(&pair.private)),
+                firewalled: self.settings.firewalled.contains(&name),
+                device: "Virtual adapter of the hosted network",
+                station: None,
             });
         }
         views
@@ -189,7 +198,8 @@ impl Core {
             Some(pair) if pair.private.contains(&PrivateChoice::Interface(link.name)) => {
                 ConnectionRole::Private
             }
-            Some(_) | None => ConnectionRole::None,
+            Some(_) => ConnectionRole::None,
+            None => self.half_role(link.name, false),
         };
         let status = match (link.up, link.carrier) {
             (true, true) => ConnectionStatus::Connected,
@@ -215,6 +225,25 @@ impl Core {
             hosted_network: false,
             default_route: self.network.default_route == Some(link.name),
             incoming_only: link.incoming_only,
+            bridged: link.master.is_some(),
+            firewalled: self.settings.firewalled.contains(&link.name),
+            device: device(link),
+            station: self.radio.as_ref().and_then(|radio| station_view(radio, &self.network, link.name)),
         }
+    }
+}
+
+/// What an interface is, for people.
+const fn device(link: &Link) -> &'static str {
+    match link.media {
+        MediaType::Lan if link.wireless => "Wi-Fi adapter",
+        MediaType::Lan => "Ethernet adapter",
+        MediaType::Bridge => "Network bridge",
+        MediaType::Tunnel => "Tunnel",
+        MediaType::Pppoe => "PPPoE connection",
+        MediaType::Phone => "Dial-up connection",
+        MediaType::Isdn => "ISDN connection",
+        MediaType::Direct => "Direct cable connection",
+        MediaType::None => "Interface",
     }
 }

@@ -4,6 +4,7 @@ use alloc::{format, string::String};
 
 use hn_types::{
     DriverError, ErrorCode, Failure, Reason, Step,
+    part::StartType,
     view::{Event, SharingMode, SharingPhase},
 };
 
@@ -39,6 +40,7 @@ impl Core {
             settings: self.settings.clone(),
             temporary: self.temporary.clone(),
             subnets: self.subnets,
+            half: self.half.clone(),
         }
     }
 
@@ -123,12 +125,13 @@ impl Core {
                 if self.hosted.phase() != Phase::Active {
                     self.intent.ap = Some(self.ap_intent()?);
                     self.hosted.enter(Phase::Starting, Reason::UserAction, &mut self.out);
-                    // A start of the network starts the service in standalone mode (E1), stopped or not, but
-                    // not against the administrator's policy.
+                    // A start of the network starts the service in standalone mode (E1).
                     let full = change.full.as_ref().unwrap_or(&self.intent.full);
-                    if full.is_none() && self.policy.sharing != Some(false) {
-                        self.intent.standalone = true;
-                        self.shared_access = true;
+                    if full.is_none() {
+                        self.intent.standalone = self.standalone_usable();
+                        if let Some(failure) = self.dependency_failure() {
+                            self.out.push_back(Output::Event(Event::Trouble { failure }));
+                        }
                     }
                 }
             }
@@ -256,6 +259,13 @@ impl Core {
             }
         }
         self.commit_sharing();
+        if matches!(change.full, Some(Some(_)))
+            && self.settings.start_types.shared_access == StartType::Disabled
+        {
+            // Somebody who may do so shared although the part was disabled: it is not any more.
+            self.settings.start_types.shared_access = StartType::Manual;
+            self.out.push_back(Output::Event(Event::SettingsChanged));
+        }
         if change.temporary.is_some() {
             self.out.push_back(Output::Event(Event::SettingsChanged));
         }
@@ -309,8 +319,10 @@ impl Core {
             self.out.push_back(Output::Event(Event::Trouble { failure: failure.clone() }));
         }
         for caller in job.callers {
+            let mut outcome = outcome.clone();
             match caller.claim {
                 Claim::Nothing => {}
+                Claim::Mapping(id) => outcome = outcome.map(|_| Reply::Mapping(id)),
                 Claim::Reference => self.sessions.acquire(caller.session),
                 Claim::Forced => self.sessions.force(),
                 Claim::Up(record) => {
@@ -321,7 +333,7 @@ impl Core {
                 }
             }
             if let Some(request) = caller.request {
-                self.out.push_back(Output::Reply { request, result: outcome.clone() });
+                self.out.push_back(Output::Reply { request, result: outcome });
             }
         }
     }
@@ -343,6 +355,7 @@ impl Core {
         self.intent = before.intent;
         self.temporary = before.temporary;
         self.subnets = before.subnets;
+        self.half = before.half;
         self.staged = None;
         if self.settings != before.settings {
             self.settings = before.settings;

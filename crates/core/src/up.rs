@@ -1,12 +1,18 @@
 //! Sharing, and `up`: the hosted network together with sharing (spec/sequences.md §2 and §4).
 
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
 use hn_types::{
     ConnectionSettings, ErrorCode, Failure, Reason, Ssid, StoredSettings,
+    part::Part,
     settings::{PrivateChoice, SharingPair},
 };
 
 use crate::{
-    command::{Actor, Part, UpRequest},
+    command::{Actor, UpRequest},
     core::Core,
     dispatch::{Stages, invalid},
     hosted::Phase,
@@ -14,21 +20,31 @@ use crate::{
     keys,
     pair::checked,
     plan::ap_name,
+    roles::Half,
 };
 
 impl Core {
     /// Whether sharing may be used at all.
-    fn sharing_usable(&self) -> Result<(), Failure> {
-        self.running(Part::SharedAccess)?;
+    pub(crate) fn sharing_usable(&self) -> Result<(), Failure> {
         if self.policy.sharing == Some(false) {
             return Err(Failure::check(
                 ErrorCode::AccessDenied,
                 Reason::GpDenied,
                 "sharing",
                 "the administrator's policy forbids sharing",
-            ));
+            )
+            .with_remedy("ask the administrator to change policy.toml"));
         }
-        Ok(())
+        self.dependency_failure().map_or(Ok(()), Err)
+    }
+
+    /// What the SharedAccess part cannot do without and is not there.
+    pub(crate) fn dependency_failure(&self) -> Option<Failure> {
+        let first = self.missing.first()?;
+        let causes: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
+        let code = ErrorCode::ServiceDependencyFail;
+        let failure = Failure::check(code, Reason::ServiceUnavailable, Part::SharedAccess, causes.join("; "));
+        Some(failure.with_remedy(&first.remedy))
     }
 
     pub(crate) fn share(&self, pair: &SharingPair) -> Result<Stages, Failure> {
@@ -41,7 +57,8 @@ impl Core {
         Ok([Stage::Change(Change::sharing(Some(pair)))].into())
     }
 
-    pub(crate) fn unshare(&self) -> Result<Stages, Failure> {
+    pub(crate) fn unshare(&mut self) -> Result<Stages, Failure> {
+        self.half = Half::default();
         if self.intent.full.is_some() {
             return Ok([Stage::Change(Change::sharing(None))].into());
         }
@@ -57,7 +74,7 @@ impl Core {
         Ok(Stages::new())
     }
 
-    pub(crate) fn up(&mut self, actor: Actor, request: UpRequest) -> Result<(Stages, Claim), Failure> {
+    pub(crate) fn up(&mut self, actor: &Actor, request: UpRequest) -> Result<(Stages, Claim), Failure> {
         let UpRequest { public, mut private, ssid, key } = request;
         if self.ups.contains_key(&actor.session) {
             return Err(Failure::check(
@@ -151,7 +168,7 @@ impl Core {
                 }
             }
         }
-        if matches!(full, Some(Some(_))) && (!self.shared_access || self.policy.sharing == Some(false)) {
+        if matches!(full, Some(Some(_))) && self.sharing_usable().is_err() {
             full = Some(None);
         }
         let stop = self.hosted.phase() == Phase::Active && !self.sessions.wanted();

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use hn_types::{IfName, network::MediaType};
+use hn_types::{IfName, network::MediaType, station::StationView};
 
 /// Part a connection has in sharing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,4 +71,12 @@ pub struct ConnectionView {
     pub default_route: bool,
     /// The server side of a dial-in or VPN link.
     pub incoming_only: bool,
+    /// It is a member of a bridge.
+    pub bridged: bool,
+    /// Nothing comes in on it unasked.
+    pub firewalled: bool,
+    /// What it is, for people.
+    pub device: &'static str,
+    /// What it is as a Wi-Fi station, if it is one. Nothing in it is measured.
+    pub station: Option<StationView>,
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | listener | the socket | new connections | the daemon ends |
 //! | one per session | its connection | the connection's end | the session is closed in the core |
+//! | one per refused client, 16 at most | its stream | its greeting | it is told that there is no room |
 //! | one per subscriber | its event queue | events | the queue closes with the session |
 //!
 //! Who asks is found out once, when the connection is made (`SO_PEERCRED`), and travels with each request.
@@ -13,7 +14,7 @@ use std::{
     collections::HashMap,
     fs,
     io::ErrorKind,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,22 +23,26 @@ use std::{
     time::Duration,
 };
 
-use hn_core::{Actor, Command, Keys, Part, Reply, SessionId, UpRequest};
+use hn_core::{
+    Actor, Command, Keys, MappingStatus, NewMapping, Part, PartStatus, Reply, Security, SessionId, StartType,
+    UpRequest,
+};
 use hn_ipc::{
-    args::{KeysView, PartView, SettingsView, ShareArgs, UpArgs},
+    args::{KeysView, MappingArgs, MappingView, PartView, SettingsView, ShareArgs, UpArgs},
     error::BusFailure,
     tree::{Fields, from_fields, to_fields},
 };
 use hn_types::{
-    ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
+    ConnectionSettings, Descriptor, ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
     mac::MacAddrError,
-    settings::{Reservation, SharingPair},
-    view::{NumberedEvent, SharingPhase},
+    settings::{Reservation, Role, SharingPair},
+    view::NumberedEvent,
 };
-use rustix::net::sockopt::socket_peercred;
+use rustix::net::{UCred, sockopt::socket_peercred};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
 };
 use zbus::{Connection, Guid, connection::Builder, interface};
 
@@ -49,8 +54,14 @@ const SESSIONS: usize = 1_024;
 /// Sessions of one user other than root.
 const SESSIONS_PER_USER: usize = 256;
 
+/// Clients that are told at once that there is no room; more are disconnected without a word.
+const REFUSALS: usize = 16;
+
 /// A client that does not finish its authentication is disconnected.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Groups of one caller that are looked at; Linux allows no more (`NGROUPS_MAX`).
+const GROUPS: usize = 65_536;
 
 /// `CAP_NET_ADMIN` in `CapEff` of `/proc/PID/status`.
 const CAP_NET_ADMIN: u32 = 12;
@@ -80,6 +91,7 @@ impl Bus {
     /// Accepts sessions until the loop behind `requests` is gone.
     pub async fn serve(self, requests: mpsc::Sender<Request>) {
         let census = Arc::new(Census::default());
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
         loop {
             let stream = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -97,7 +109,12 @@ impl Bus {
                 Ok(place) => {
                     tokio::spawn(session(stream, place, requests.clone()));
                 }
-                Err(cause) => tracing::warn!(%cause, "a session is refused"),
+                Err(cause) => {
+                    tracing::warn!(%cause, "a session is refused");
+                    if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
+                        tokio::spawn(refuse(stream, turn));
+                    }
+                }
             }
         }
     }
@@ -134,9 +151,10 @@ impl Census {
         }
         users.insert(uid, own + 1);
         drop(users);
-        let elevated = uid == 0 || has_net_admin(peer.pid.as_raw_nonzero().get());
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok(Place { census: Arc::clone(self), actor: Actor { session, uid, elevated } })
+        let Identity { elevated, groups } = identify(peer);
+        let actor = Actor { session, uid, elevated, groups: groups.into() };
+        Ok(Place { census: Arc::clone(self), actor })
     }
 }
 
@@ -152,32 +170,64 @@ impl Drop for Place {
     }
 }
 
-fn has_net_admin(pid: i32) -> bool {
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
-        .is_some_and(|set| set >> CAP_NET_ADMIN & 1 == 1)
+/// What is known of the process at the other end beyond its user.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    elevated: bool,
+    groups: Vec<u32>,
+}
+
+/// The user and primary group are those of the moment of `connect`. Capabilities and further groups are read from
+/// `/proc`, and believed only while that process belongs to the very user: the kernel gives the files of a process
+/// that gained privilege by a set-user-id program or file capabilities to root, so that nobody becomes elevated by
+/// connecting and then executing one.
+fn identify(peer: UCred) -> Identity {
+    let uid = peer.uid.as_raw();
+    let folder = PathBuf::from(format!("/proc/{}", peer.pid.as_raw_nonzero()));
+    let same = || fs::metadata(&folder).is_ok_and(|data| data.uid() == uid);
+    let status = same().then(|| fs::read_to_string(folder.join("status")).ok()).flatten().filter(|_| same());
+    let field = |name: &str| {
+        status
+            .iter()
+            .flat_map(|text| text.lines())
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_default()
+    };
+    let capable = u64::from_str_radix(field("CapEff:").trim(), 16)
+        .is_ok_and(|capabilities| capabilities >> CAP_NET_ADMIN & 1 == 1);
+    let further = field("Groups:").split_ascii_whitespace().filter_map(|group| group.parse().ok());
+    let groups = std::iter::once(peer.gid.as_raw()).chain(further).take(GROUPS).collect();
+    Identity { elevated: uid == 0 || capable, groups }
+}
+
+/// Tells a client that there is no room for it, in the words of the authentication it begins with.
+async fn refuse(mut stream: UnixStream, _turn: OwnedSemaphorePermit) {
+    // It is heard first: what arrives at a closed socket would reach the client before the answer does.
+    let mut greeting = [0; 512];
+    let answer = async {
+        if stream.read(&mut greeting).await? > 0 {
+            stream.write_all(format!("ERROR {}\r\n", hn_ipc::SESSION_LIMIT).as_bytes()).await?;
+        }
+        stream.shutdown().await
+    };
+    // Somebody who does not listen is not waited for.
+    let _ = tokio::time::timeout(HANDSHAKE, answer).await;
 }
 
 async fn session(stream: UnixStream, place: Place, requests: mpsc::Sender<Request>) {
     let id = place.actor.session;
+    let link = Link { actor: place.actor.clone(), requests: requests.clone() };
     if requests.send(Request::Opened(id)).await.is_err() {
         return;
     }
-    if let Err(error) = serve_session(stream, place.actor, &requests).await {
+    if let Err(error) = serve_session(stream, link).await {
         tracing::debug!(%error, session = id.0, "a session did not begin");
     }
     let _ = requests.send(Request::Closed(id)).await;
 }
 
-async fn serve_session(
-    stream: UnixStream,
-    actor: Actor,
-    requests: &mpsc::Sender<Request>,
-) -> zbus::Result<()> {
-    let link = Link { actor, requests: requests.clone() };
+async fn serve_session(stream: UnixStream, link: Link) -> zbus::Result<()> {
+    let requests = link.requests.clone();
     let path = hn_ipc::OBJECT_PATH;
     let builder = Builder::unix_stream(stream.into_std()?)
         .server(Guid::generate())
@@ -212,7 +262,8 @@ impl Link {
 
     async fn command(&self, command: Command) -> Result<Reply, BusFailure> {
         let command = Box::new(command);
-        Ok(self.ask(|answer| Request::Command { actor: self.actor, command, answer }).await??)
+        let actor = self.actor.clone();
+        Ok(self.ask(|answer| Request::Command { actor, command, answer }).await??)
     }
 
     async fn done(&self, command: Command) -> Result<(), BusFailure> {
@@ -222,6 +273,22 @@ impl Link {
 
 fn bad(object: &str, cause: impl std::fmt::Display) -> BusFailure {
     Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause).into()
+}
+
+fn mapping_view(MappingStatus { mapping, leads }: MappingStatus) -> MappingView {
+    MappingView {
+        id: mapping.id,
+        connection: mapping.connection.to_string(),
+        name: mapping.name,
+        protocol: mapping.protocol,
+        external_port: mapping.external_port,
+        internal_port: mapping.internal_port,
+        target: mapping.target,
+        enabled: mapping.enabled,
+        active: leads.is_ok(),
+        address: leads.as_ref().ok().copied(),
+        detail: leads.err().unwrap_or_default(),
+    }
 }
 
 fn unexpected() -> BusFailure {
@@ -262,6 +329,11 @@ impl HostedNetwork {
     async fn set_ssid(&self, ssid: &[u8]) -> Result<(), BusFailure> {
         let ssid = Ssid::new(ssid).map_err(|error| bad("ssid", error))?;
         self.link.done(Command::SetSsid(ssid)).await
+    }
+
+    async fn set_connection(&self, ssid: &[u8], peers: u32) -> Result<(), BusFailure> {
+        let ssid = Ssid::new(ssid).map_err(|error| bad("ssid", error))?;
+        self.link.done(Command::SetConnection(ConnectionSettings { ssid, max_peers: peers })).await
     }
 
     async fn set_max_peers(&self, peers: u32) -> Result<(), BusFailure> {
@@ -316,6 +388,21 @@ impl HostedNetwork {
             reservations: settings.reservations,
         })?)
     }
+
+    #[zbus(out_args("sddl", "set_by", "granted_access"))]
+    async fn security_settings(&self, object: u32) -> Result<(String, String, u32), BusFailure> {
+        let Reply::Security(Security { descriptor, set_by, granted }) =
+            self.link.command(Command::QuerySecurity(object)).await?
+        else {
+            return Err(unexpected());
+        };
+        Ok((descriptor.into(), set_by.as_str().to_owned(), granted))
+    }
+
+    async fn set_security_settings(&self, object: u32, sddl: &str) -> Result<(), BusFailure> {
+        let descriptor = Descriptor::parse(sddl).map_err(|error| bad("the security descriptor", error))?;
+        self.link.done(Command::SetSecurity(object, descriptor)).await
+    }
 }
 
 struct Sharing {
@@ -342,6 +429,49 @@ impl Sharing {
         self.link.done(Command::Unshare).await
     }
 
+    async fn enable_sharing(&self, connection: String, role: &str) -> Result<(), BusFailure> {
+        let role = match role {
+            "public" => Role::Public,
+            "private" => Role::Private,
+            other => return Err(bad("role", format!("{other:?} is neither public nor private"))),
+        };
+        self.link.done(Command::EnableSharing(connection, role)).await
+    }
+
+    async fn disable_sharing(&self, connection: String) -> Result<(), BusFailure> {
+        self.link.done(Command::DisableSharing(connection)).await
+    }
+
+    async fn set_firewall(&self, connection: String, on: bool) -> Result<(), BusFailure> {
+        self.link.done(Command::SetFirewall(connection, on)).await
+    }
+
+    async fn mappings(&self) -> Result<Vec<Fields>, BusFailure> {
+        let Reply::Mappings(mappings) = self.link.command(Command::QueryMappings).await? else {
+            return Err(unexpected());
+        };
+        mappings.into_iter().map(|status| Ok(to_fields(&mapping_view(status))?)).collect()
+    }
+
+    #[zbus(out_args("id"))]
+    async fn add_mapping(&self, args: Fields) -> Result<u32, BusFailure> {
+        let MappingArgs { connection, name, protocol, external_port, internal_port, target, enabled } =
+            from_fields(&args)?;
+        let new = NewMapping { connection, name, protocol, external_port, internal_port, target, enabled };
+        let Reply::Mapping(id) = self.link.command(Command::AddMapping(new)).await? else {
+            return Err(unexpected());
+        };
+        Ok(id)
+    }
+
+    async fn set_mapping_enabled(&self, id: u32, on: bool) -> Result<(), BusFailure> {
+        self.link.done(Command::SetMappingEnabled(id, on)).await
+    }
+
+    async fn remove_mapping(&self, id: u32) -> Result<(), BusFailure> {
+        self.link.done(Command::RemoveMapping(id)).await
+    }
+
     async fn set_reservation(&self, mac: &str, host: u32, name: String) -> Result<(), BusFailure> {
         let mac = mac.parse().map_err(|error: MacAddrError| bad("mac", error))?;
         self.link.done(Command::SetReservation(Reservation { mac, host, name })).await
@@ -364,11 +494,7 @@ struct Service {
 
 impl Service {
     async fn part(&self, name: &str, start: bool) -> Result<(), BusFailure> {
-        let part = match name {
-            "wlan" => Part::Wlan,
-            "sharedaccess" => Part::SharedAccess,
-            other => return Err(bad("the part", format!("{other:?} is neither wlan nor sharedaccess"))),
-        };
+        let part = part_of(name)?;
         self.link.done(if start { Command::ServiceStart(part) } else { Command::ServiceStop(part) }).await
     }
 }
@@ -392,21 +518,18 @@ impl Service {
     }
 
     async fn parts(&self) -> Result<Vec<Fields>, BusFailure> {
-        let Reply::Services(status) = self.link.command(Command::ServiceStatus).await? else {
+        let Reply::Parts(parts) = self.link.command(Command::ServiceStatus).await? else {
             return Err(unexpected());
         };
-        let phase = |running| if running { SharingPhase::Running } else { SharingPhase::Stopped };
-        // SharedAccess is "running" while it may be used, whether or not anything is shared; what
-        // it is doing to get there is its pending phase.
-        let sharing = match status.sharing {
-            pending @ (SharingPhase::StartPending | SharingPhase::StopPending) => pending,
-            SharingPhase::Running | SharingPhase::Stopped => phase(status.shared_access),
-        };
-        [(Part::Wlan, phase(status.wlan)), (Part::SharedAccess, sharing)]
-            .map(|(part, phase)| PartView { name: part.as_str().into(), state: phase.as_str().into() })
-            .iter()
-            .map(|view| Ok(to_fields(view)?))
-            .collect()
+        parts.into_iter().map(|part| Ok(to_fields(&part_view(part))?)).collect()
+    }
+
+    async fn set_start_type(&self, name: &str, start_type: &str) -> Result<(), BusFailure> {
+        let part = part_of(name)?;
+        let start_type = StartType::from_name(start_type).ok_or_else(|| {
+            bad("the start type", format!("{start_type:?} is none of automatic, manual and disabled"))
+        })?;
+        self.link.done(Command::SetStartType(part, start_type)).await
     }
 
     async fn start_part(&self, name: &str) -> Result<(), BusFailure> {
@@ -423,6 +546,25 @@ impl Service {
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &str {
         env!("CARGO_PKG_VERSION")
+    }
+}
+
+fn part_of(name: &str) -> Result<Part, BusFailure> {
+    Part::from_name(name).ok_or_else(|| bad("the part", format!("{name:?} is neither wlan nor sharedaccess")))
+}
+
+fn part_view(status: PartStatus) -> PartView {
+    let PartStatus { part, phase, start_type, detail } = status;
+    let depends_on = part.depends_on().iter().map(|it| it.display_name().to_owned()).collect();
+    PartView {
+        name: part.as_str().to_owned(),
+        state: phase.as_str().to_owned(),
+        display_name: part.display_name().to_owned(),
+        start_type: start_type.as_str().to_owned(),
+        depends_on,
+        dependents: Vec::new(),
+        detail,
+        process: format!("hostednetd (pid {})", std::process::id()),
     }
 }
 

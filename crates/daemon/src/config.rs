@@ -1,7 +1,10 @@
 //! What an administrator writes in `hostednet.toml`, and what the service makes of it.
 
 use std::{
+    fs::{File, OpenOptions},
+    io::Read as _,
     net::{IpAddr, SocketAddr},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -101,6 +104,14 @@ pub enum ConfigError {
         /// Line, column and what is wrong there.
         cause: Box<toml::de::Error>,
     },
+    /// The file could have been written by somebody who must not decide.
+    #[error("{path}: {cause}")]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        cause: String,
+    },
     /// A value is out of its range.
     #[error("{path}: {key}: {cause}")]
     Value {
@@ -119,7 +130,7 @@ impl Config {
 
     /// Reads `path`; a missing file is the default configuration.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let raw = read::<RawConfig>(path)?.unwrap_or_default();
+        let raw = read::<RawConfig>(path, |_| Ok(()))?.unwrap_or_default();
         Self::from_raw(raw).map_err(|(key, cause)| ConfigError::Value { path: path.to_owned(), key, cause })
     }
 
@@ -175,17 +186,49 @@ impl Config {
     }
 }
 
+/// `O_NONBLOCK`.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
 /// Reads the administrator's policy; a missing file is no policy.
+///
+/// A file that anybody but the administrator could have written is refused, not ignored: whoever wrote it meant it.
 pub fn load_policy(path: &Path) -> Result<Policy, ConfigError> {
-    Ok(read(path)?.unwrap_or_default())
+    let refuse = |cause: String| ConfigError::Owner { path: path.to_owned(), cause };
+    let trusted = |file: &File| {
+        let metadata = file.metadata().map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+        let (owner, mode) = (metadata.uid(), metadata.mode());
+        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+            return Err(refuse(format!("it belongs to user {owner}, not to root: run `chown root` on it")));
+        }
+        if mode & 0o022 != 0 {
+            let cause = "others than root may write it: run `chmod go-w` on it";
+            return Err(refuse(cause.to_owned()));
+        }
+        if !metadata.is_file() {
+            return Err(refuse("it is not a regular file".to_owned()));
+        }
+        Ok(())
+    };
+    Ok(read(path, trusted)?.unwrap_or_default())
 }
 
-fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, ConfigError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+/// Files are a few lines; one that is longer than this many bytes is something else.
+const FILE_LIMIT: u64 = 1 << 20;
+
+fn read<T: for<'de> Deserialize<'de>>(
+    path: &Path,
+    trusted: impl FnOnce(&File) -> Result<(), ConfigError>,
+) -> Result<Option<T>, ConfigError> {
+    let failed = |cause| ConfigError::Read { path: path.to_owned(), cause };
+    // A pipe in its place must not hold the service up.
+    let file = match OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(ConfigError::Read { path: path.to_owned(), cause }),
+        Err(cause) => return Err(failed(cause)),
     };
+    trusted(&file)?;
+    let mut text = String::new();
+    file.take(FILE_LIMIT).read_to_string(&mut text).map_err(failed)?;
     toml::from_str(&text)
         .map(Some)
         .map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })
@@ -228,6 +271,8 @@ fn parse_server(text: &str) -> Result<SocketAddr, String> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn written(text: &str) -> tempfile::NamedTempFile {
@@ -263,6 +308,34 @@ mod tests {
         assert_eq!(config.full_subnet.unwrap().to_string(), "10.9.8.1/24");
         let servers: Vec<_> = config.dns_upstreams.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["192.0.2.1:53", "192.0.2.2:5353", "[2001:db8::1]:53"]);
+    }
+
+    #[test]
+    fn a_policy_is_taken_from_the_administrator_only() {
+        let file = written("hosted_network = false\n");
+        let mode = |mode| {
+            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            load_policy(file.path())
+        };
+        let denied = Policy { hosted_network: Some(false), sharing: None };
+        assert_eq!(mode(0o644).unwrap(), denied);
+        assert_eq!(mode(0o600).unwrap(), denied);
+        for others in [0o664, 0o646, 0o666] {
+            assert!(mode(others).unwrap_err().to_string().contains("chmod go-w"), "{others:o}");
+        }
+        mode(0o644).unwrap();
+        // Only root can give a file away; without it there is no foreign file to refuse.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(file.path(), Some(65_534), None).unwrap();
+            assert!(load_policy(file.path()).unwrap_err().to_string().contains("belongs to user 65534"));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        assert!(load_policy(folder.path()).unwrap_err().to_string().contains("not a regular file"));
+        assert_eq!(load_policy(Path::new("/nonexistent/policy.toml")).unwrap(), Policy::default());
+        for text in ["hosted_network = 1", "hosted_networks = true", "[", "sharing = \"no\""] {
+            let error = load_policy(written(text).path()).unwrap_err();
+            assert!(matches!(error, ConfigError::Parse { .. }), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -187,13 +187,23 @@ impl Control {
             Request::Command { actor, command, answer } => {
                 let id = self.request_id();
                 self.answers.insert(id, answer);
+                if command.needs_dependencies() {
+                    self.core.handle_dependencies(self.executor.dependencies().missing(), now);
+                }
                 self.core.handle_command(id, actor, *command, now);
             }
             Request::Status(answer) => {
                 let _ = answer.send(self.core.snapshot(now));
             }
             Request::Connections(answer) => {
-                let _ = answer.send(self.core.connections().into_iter().map(connection_view).collect());
+                let links = self.executor.stations().read();
+                let rows = self.core.connections().into_iter().map(|mut row| {
+                    if let Some(station) = row.station.as_mut().filter(|station| station.connected) {
+                        station.link = links.get(&row.name).copied();
+                    }
+                    connection_view(row)
+                });
+                let _ = answer.send(rows.collect());
             }
             Request::Subscribe { session, answer } => {
                 let (events, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
@@ -210,12 +220,7 @@ impl Control {
         if self.shutdown.is_none() {
             let id = self.request_id();
             self.shutdown = Some(id);
-            self.core.handle_command(
-                id,
-                Actor { session: SessionId(0), uid: 0, elevated: true },
-                Command::Shutdown,
-                now,
-            );
+            self.core.handle_command(id, Actor::service(SessionId(0)), Command::Shutdown, now);
         }
     }
 
@@ -313,10 +318,16 @@ fn connection_view(view: hn_core::ConnectionView) -> ConnectionView {
         media: view.media,
         wireless: view.wireless,
         status: view.status.as_str().to_owned(),
+        shared: view.role != hn_core::ConnectionRole::None,
         role: view.role.as_str().to_owned(),
         sharable: view.not_sharable.is_none(),
         detail: view.not_sharable.unwrap_or_default(),
         hosted_network: view.hosted_network,
         default_route: view.default_route,
+        station: view.station,
+        incoming_only: view.incoming_only,
+        bridged: view.bridged,
+        firewalled: view.firewalled,
+        device: view.device.to_owned(),
     }
 }

@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use hn_core::{Effect, EffectDone, EffectId};
-use hn_ports::{Firewall, Forwarding, Lanes, Links, Radio, Services};
+use hn_ports::{Dependencies, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
 use hn_types::{
     DriverError, DriverErrorKind, StoredSettings,
     plan::{ApPlan, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -50,6 +50,8 @@ pub struct Executor {
     services: Lane<ServicePlan>,
     store: Lane<StoredSettings>,
     outcomes: mpsc::UnboundedSender<Outcome>,
+    stations: Stations,
+    dependencies: Dependencies,
 }
 
 impl Executor {
@@ -66,7 +68,15 @@ impl Executor {
         S: Services + 'static,
     {
         let (outcomes, receiver) = mpsc::unbounded_channel();
-        let Lanes { mut radio, mut links, mut forwarding, mut firewall, mut services } = lanes;
+        let Lanes {
+            mut radio,
+            mut links,
+            mut forwarding,
+            mut firewall,
+            mut services,
+            stations,
+            dependencies,
+        } = lanes;
         let file = SettingsFile::new(state_dir);
         let executor = Self {
             radio: lane(&outcomes, async move |job| match job {
@@ -86,8 +96,20 @@ impl Executor {
             services: lane(&outcomes, async move |plan| done(services.apply(&plan).await)),
             store: lane(&outcomes, async move |settings| done(file.save(&settings))),
             outcomes,
+            stations,
+            dependencies,
         };
         (executor, receiver)
+    }
+
+    /// Measures the machine's Wi-Fi stations; needs no lane.
+    pub const fn stations(&self) -> &Stations {
+        &self.stations
+    }
+
+    /// Looks for what sharing cannot do without; needs no lane.
+    pub const fn dependencies(&self) -> &Dependencies {
+        &self.dependencies
     }
 
     /// Hands an effect to its lane. A lane that does not take it answers at once that it is busy.

@@ -1,6 +1,11 @@
 //! The daemon, the bus and the client library together, on the simulated platform (tier T1).
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod contract;
+mod parts;
+mod policy;
+mod rights;
+mod walk;
 mod world;
 
 use futures_util::StreamExt;
@@ -217,22 +222,6 @@ fn settings_and_keys_survive_a_restart_and_running_does_not() {
         let settings = session.settings().await.unwrap();
         assert_eq!((settings.ssid, settings.max_peers), (Some(ssid), 7));
         assert_eq!(session.status().await.unwrap().hosted_network.state, HostedState::Idle);
-    });
-}
-
-#[test]
-fn a_stopped_part_answers_that_it_is_not_active() {
-    run(async |world: &World| {
-        let session = world.session().await;
-        session.stop_part("wlan").await.unwrap();
-        assert_eq!(session.start_using().await.unwrap_err().code(), ErrorCode::ServiceNotActive);
-        session.start_part("wlan").await.unwrap();
-        session.start_using().await.unwrap();
-        session.stop_part("sharedaccess").await.unwrap();
-        let parts = session.parts().await.unwrap();
-        let states: Vec<_> = parts.iter().map(|part| (part.name.as_str(), part.state.as_str())).collect();
-        assert_eq!(states, [("wlan", "running"), ("sharedaccess", "stopped")]);
-        assert_eq!(session.start_part("spooler").await.unwrap_err().code(), ErrorCode::InvalidParameter);
     });
 }
 

@@ -1,9 +1,12 @@
 //! Arguments and answers with fields. Names are a contract: add, never rename.
 
+use std::net::Ipv4Addr;
+
 use hn_types::{
     Key, Ssid,
     network::MediaType,
     settings::{PrivateChoice, PublicChoice, Reservation},
+    station::StationView,
     view::SetBy,
 };
 use serde::{Deserialize, Serialize};
@@ -34,6 +37,58 @@ pub struct ShareArgs {
     pub public: PublicChoice,
     /// The private connections, at least one.
     pub private: Vec<PrivateChoice>,
+}
+
+pub use hn_types::settings::{MappingTarget, Protocol, Role};
+
+/// Argument of `Sharing.AddMapping`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappingArgs {
+    /// The connection, by interface or GUID; absent: the one that is public, or would be.
+    #[serde(default)]
+    pub connection: Option<String>,
+    /// What it is called, at most 256 characters.
+    pub name: String,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port outside, 1 to 65,535.
+    pub external_port: u16,
+    /// The port of the device; absent: the same.
+    #[serde(default)]
+    pub internal_port: Option<u16>,
+    /// The device.
+    pub target: MappingTarget,
+    /// Whether it is switched on from the beginning.
+    #[serde(default)]
+    pub enabled: bool,
+}
+
+/// One row of the answer of `Sharing.Mappings`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappingView {
+    /// Its number, never used again.
+    pub id: u32,
+    /// The interface of its connection.
+    pub connection: String,
+    /// What it is called.
+    pub name: String,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port outside.
+    pub external_port: u16,
+    /// The port of the device.
+    pub internal_port: u16,
+    /// The device.
+    pub target: MappingTarget,
+    /// Whether it is switched on.
+    pub enabled: bool,
+    /// Whether packets pass at the moment.
+    pub active: bool,
+    /// Why not; empty when they do.
+    pub detail: String,
+    /// Where it leads while it is active.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// Answer of `HostedNetwork.Settings`.
@@ -71,6 +126,17 @@ pub struct KeysView {
     pub secondary_persistent: bool,
 }
 
+/// The answer of `HostedNetwork.SecuritySettings`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecuritySettings {
+    /// The access list in SDDL.
+    pub sddl: String,
+    /// Who said so.
+    pub set_by: SetBy,
+    /// What the caller may do: an access mask.
+    pub granted_access: u32,
+}
+
 /// One row of the answer of `Sharing.Connections`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionView {
@@ -95,6 +161,24 @@ pub struct ConnectionView {
     pub hosted_network: bool,
     /// Whether the default route leads through it.
     pub default_route: bool,
+    /// Whether it is the server side of a dial-in or VPN link.
+    #[serde(default)]
+    pub incoming_only: bool,
+    /// Whether it is a member of a bridge.
+    #[serde(default)]
+    pub bridged: bool,
+    /// Whether nothing comes in on it unasked.
+    #[serde(default)]
+    pub firewalled: bool,
+    /// Whether it has a part in sharing, even while the other side is missing.
+    #[serde(default)]
+    pub shared: bool,
+    /// What it is, for people.
+    #[serde(default)]
+    pub device: String,
+    /// What it is as a Wi-Fi station, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub station: Option<StationView>,
 }
 
 /// One row of the answer of `Service.Parts`.
@@ -104,4 +188,22 @@ pub struct PartView {
     pub name: String,
     /// `running`, `start_pending`, `stop_pending` or `stopped`.
     pub state: String,
+    /// What lists call it: that of its Windows counterpart.
+    #[serde(default)]
+    pub display_name: String,
+    /// `automatic`, `manual` or `disabled`.
+    #[serde(default)]
+    pub start_type: String,
+    /// What it cannot do without, under the names of the Windows counterparts.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// What cannot do without it: nothing.
+    #[serde(default)]
+    pub dependents: Vec<String>,
+    /// Why it could not start; empty when nothing is in the way.
+    #[serde(default)]
+    pub detail: String,
+    /// The process it runs in.
+    #[serde(default)]
+    pub process: String,
 }

@@ -34,5 +34,8 @@ pub const SHARING: &str = "org.hostednet1.Sharing";
 /// The interface of the service itself.
 pub const SERVICE: &str = "org.hostednet1.Service";
 
+/// What the service says in place of an authentication (`ERROR` of SASL) when it admits no more sessions.
+pub const SESSION_LIMIT: &str = "session limit reached";
+
 /// No message of ours is longer, in bytes.
 pub const MESSAGE_LIMIT: usize = 1 << 20;

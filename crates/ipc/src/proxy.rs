@@ -25,6 +25,8 @@ pub trait HostedNetwork {
     fn set_enabled(&self, enabled: bool) -> zbus::Result<()>;
     /// Names the network.
     fn set_ssid(&self, ssid: &[u8]) -> zbus::Result<()>;
+    /// Name and size in one step. A running network stops.
+    fn set_connection(&self, ssid: &[u8], peers: u32) -> zbus::Result<()>;
     /// Limits the number of devices.
     fn set_max_peers(&self, peers: u32) -> zbus::Result<()>;
     /// Makes a new primary key.
@@ -37,6 +39,10 @@ pub trait HostedNetwork {
     fn keys(&self) -> zbus::Result<Fields>;
     /// The settings: [`crate::args::SettingsView`].
     fn settings(&self) -> zbus::Result<Fields>;
+    /// The access list of a securable object (0 to 16) in SDDL, `policy` or `user`, and what the caller may do.
+    fn security_settings(&self, object: u32) -> zbus::Result<(String, String, u32)>;
+    /// Changes the access list of a securable object. Needs write access on it.
+    fn set_security_settings(&self, object: u32, sddl: &str) -> zbus::Result<()>;
 }
 
 /// Sharing.
@@ -55,6 +61,21 @@ pub trait Sharing {
     fn share(&self, args: Fields) -> zbus::Result<()>;
     /// Ends full sharing. Needs elevation.
     fn unshare(&self) -> zbus::Result<()>;
+    /// Gives a connection (interface or GUID) the part `public` or `private`; sharing runs once both sides have
+    /// one. Needs elevation.
+    fn enable_sharing(&self, connection: &str, role: &str) -> zbus::Result<()>;
+    /// Takes the part of a connection away and switches its port mappings off. Needs elevation.
+    fn disable_sharing(&self, connection: &str) -> zbus::Result<()>;
+    /// Whether nothing may come in on a connection unasked. Needs elevation.
+    fn set_firewall(&self, connection: &str, on: bool) -> zbus::Result<()>;
+    /// Every port mapping: [`crate::args::MappingView`].
+    fn mappings(&self) -> zbus::Result<Vec<Fields>>;
+    /// Adds a port mapping ([`crate::args::MappingArgs`]) and tells its number. Needs elevation.
+    fn add_mapping(&self, args: Fields) -> zbus::Result<u32>;
+    /// Switches a port mapping on or off. Needs elevation.
+    fn set_mapping_enabled(&self, id: u32, on: bool) -> zbus::Result<()>;
+    /// Removes a port mapping. Needs elevation.
+    fn remove_mapping(&self, id: u32) -> zbus::Result<()>;
     /// Promises an address to a device: the host part `host` in whatever the subnet is, 20 for `.20`. Needs elevation.
     fn set_reservation(&self, mac: &str, host: u32, name: &str) -> zbus::Result<()>;
     /// Takes the promise back. Needs elevation.
@@ -77,10 +98,12 @@ pub trait Service {
     fn subscribe(&self) -> zbus::Result<(u64, Fields)>;
     /// The parts of the service: [`crate::args::PartView`].
     fn parts(&self) -> zbus::Result<Vec<Fields>>;
-    /// Starts a part, `wlan` or `sharedaccess`. Needs elevation.
+    /// Starts a part, `wlan` or `sharedaccess` or another of its names in any case. Needs elevation.
     fn start_part(&self, name: &str) -> zbus::Result<()>;
     /// Stops a part. Needs elevation.
     fn stop_part(&self, name: &str) -> zbus::Result<()>;
+    /// Says when a part starts: `automatic`, `manual` or `disabled`. Needs elevation.
+    fn set_start_type(&self, name: &str, start_type: &str) -> zbus::Result<()>;
     /// What happened: [`hn_types::view::NumberedEvent`].
     #[zbus(signal)]
     fn event(&self, event: Fields) -> zbus::Result<()>;

@@ -1,7 +1,7 @@
 //! The firewall lane: puts the table that [`hn_nft`] describes into the kernel and looks whether it is there.
 //!
-//! It owns the table `inet hostednet` and nothing else: no other table is read beyond its name, none is
-//! changed. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
+//! It owns the table `inet hostednet` and nothing else: other tables are read, to find what in them would drop the
+//! traffic of a segment ([`foreign`]), and never changed. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
 //!
 //! The kernel carries a netlink request out inside of `send`, so these conversations are blocking. They take
 //! microseconds. What takes ten milliseconds and more is closing any nfnetlink socket soon after a replacement:
@@ -21,7 +21,10 @@ use hn_nft::{
     wire::{Content, Malformed, Record, replies},
 };
 use hn_ports::{Changed, Firewall};
-use hn_types::{DriverError, DriverErrorKind, IfName, plan::FirewallPlan};
+use hn_types::{
+    DriverError, DriverErrorKind, IfName,
+    plan::{FirewallPlan, FirewallSegment},
+};
 use netlink_sys::Socket;
 use rustix::{
     io::Errno,
@@ -35,6 +38,8 @@ use crate::{
     netlink::{NETFILTER, errno_text},
     undo::{EntryId, Undo, UndoJournal},
 };
+
+mod foreign;
 
 /// How long the kernel may take for one answer. It answers at once or something holds its lock.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,12 +66,14 @@ pub struct LinuxFirewall {
     entry: Option<EntryId>,
     /// The socket of the last replacement. It is never used again, only closed when that costs nothing any more.
     resting: Option<Socket>,
+    /// The segments in force, which were looked at when they began.
+    held: Vec<FirewallSegment>,
 }
 
 impl LinuxFirewall {
     /// A lane that writes down in `journal` that it is about to make the table.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
-        Self { journal, entry: None, resting: None }
+        Self { journal, entry: None, resting: None, held: Vec::new() }
     }
 
     /// Makes the table be `wanted`: in one transaction, with the old one in force until it succeeds.
@@ -136,7 +143,16 @@ impl LinuxFirewall {
 
 impl Firewall for LinuxFirewall {
     async fn apply(&mut self, plan: &FirewallPlan) -> Result<Changed, DriverError> {
-        self.install(&Ruleset::of(plan, index)).await
+        // What was open when it began and is closed by somebody later is that somebody's decision; only what begins
+        // is refused.
+        let begins: Vec<_> =
+            plan.segments.iter().filter(|segment| !self.held.contains(segment)).copied().collect();
+        if !begins.is_empty() {
+            foreign::passable(&FirewallPlan { segments: begins, ..FirewallPlan::default() })?;
+        }
+        let changed = self.install(&Ruleset::of(plan, index)).await?;
+        self.held.clone_from(&plan.segments);
+        Ok(changed)
     }
 }
 
@@ -335,11 +351,21 @@ impl Conversation {
     fn ask(
         &mut self,
         request: Request,
+        each: impl FnMut(Record<'_>) -> Result<(), Malformed>,
+    ) -> Result<bool, Trouble> {
+        self.converse(|sequence| request.encode(sequence), request.is_dump(), each)
+    }
+
+    /// As [`Self::ask`], for a question in bytes; `dump` says whether more than one record may come.
+    fn converse(
+        &mut self,
+        question: impl FnOnce(u32) -> Vec<u8>,
+        dump: bool,
         mut each: impl FnMut(Record<'_>) -> Result<(), Malformed>,
     ) -> Result<bool, Trouble> {
         self.sequence += 1;
         let sequence = self.sequence;
-        self.socket.send(&request.encode(sequence), 0)?;
+        self.socket.send(&question(sequence), 0)?;
         let mut consistent = true;
         loop {
             let datagram = self.receive(RecvFlags::empty())?.unwrap_or_default();
@@ -360,7 +386,7 @@ impl Conversation {
                     Content::Done(errno) => return Err(Errno::from_raw_os_error(errno).into()),
                     Content::Record(record) => {
                         each(record)?;
-                        if !request.is_dump() {
+                        if !dump {
                             return Ok(consistent);
                         }
                     }

@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod dependencies;
 pub mod firewall;
 pub mod forwarding;
 mod hostapd;
@@ -22,6 +23,7 @@ mod ports;
 pub mod radio;
 pub mod resolvers;
 pub mod services;
+pub mod station;
 mod sys;
 pub mod undo;
 

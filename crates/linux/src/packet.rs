@@ -36,6 +36,7 @@ const DNS_BUFFER: usize = 2 << 20;
 const BACKLOG: i32 = 128;
 
 const DHCP_SERVER: u16 = 67;
+const DHCP_CLIENT: u16 = 68;
 const DNS: u16 = 53;
 
 // Classic BPF, `linux/bpf_common.h`.
@@ -49,22 +50,27 @@ const RETURN: u16 = 0x06;
 /// Everything of the packet.
 const ALL: u32 = 0x4_0000;
 
-/// ARP, and unfragmented UDP over IPv4 to port 67.
-const DHCP_OR_ARP: [Instruction; 12] = [
-    (LOAD_HALF, 0, 0, 12),
-    (JUMP_EQUAL, 8, 0, 0x0806),
-    (JUMP_EQUAL, 0, 8, 0x0800),
-    (LOAD_BYTE, 0, 0, 23),
-    (JUMP_EQUAL, 0, 6, 17),
-    (LOAD_HALF, 0, 0, 20),
-    // More fragments, or not the first.
-    (JUMP_SET, 4, 0, 0x3fff),
-    (LOAD_HEADER_LENGTH, 0, 0, 14),
-    (LOAD_HALF_INDEXED, 0, 0, 16),
-    (JUMP_EQUAL, 0, 1, DHCP_SERVER as u32),
-    (RETURN, 0, 0, ALL),
-    (RETURN, 0, 0, 0),
-];
+/// ARP, and DHCP requests.
+const DHCP_OR_ARP: [Instruction; 12] = arp_or_udp(DHCP_SERVER);
+
+/// ARP, and unfragmented UDP over IPv4 to `port`.
+const fn arp_or_udp(port: u16) -> [Instruction; 12] {
+    [
+        (LOAD_HALF, 0, 0, 12),
+        (JUMP_EQUAL, 8, 0, 0x0806),
+        (JUMP_EQUAL, 0, 8, 0x0800),
+        (LOAD_BYTE, 0, 0, 23),
+        (JUMP_EQUAL, 0, 6, 17),
+        (LOAD_HALF, 0, 0, 20),
+        // More fragments, or not the first.
+        (JUMP_SET, 4, 0, 0x3fff),
+        (LOAD_HEADER_LENGTH, 0, 0, 14),
+        (LOAD_HALF_INDEXED, 0, 0, 16),
+        (JUMP_EQUAL, 0, 1, port as u32),
+        (RETURN, 0, 0, ALL),
+        (RETURN, 0, 0, 0),
+    ]
+}
 
 const NOTHING: [Instruction; 1] = [(RETURN, 0, 0, 0)];
 
@@ -74,10 +80,23 @@ const NOTHING: [Instruction; 1] = [(RETURN, 0, 0, 0)];
 ///
 /// What the system answered; `Denied` without `CAP_NET_RAW`.
 pub(crate) fn packet_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
+    filtered_socket(interface, index, &DHCP_OR_ARP)
+}
+
+/// The same for a DHCP client: answers and ARP.
+///
+/// # Errors
+///
+/// As [`packet_socket`].
+pub(crate) fn client_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
+    filtered_socket(interface, index, &arp_or_udp(DHCP_CLIENT))
+}
+
+fn filtered_socket(interface: IfName, index: u32, filter: &[Instruction]) -> Result<OwnedFd, DriverError> {
     let make = || {
         // Without a protocol it receives nothing until it is filtered and bound.
         let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, nonblocking(), None)?;
-        attach_filter(socket.as_fd(), &DHCP_OR_ARP)?;
+        attach_filter(socket.as_fd(), filter)?;
         set_flag(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
         // A forced size needs CAP_NET_ADMIN; the default is merely small.
         let _ = set_socket_recv_buffer_size_force(&socket, PACKET_BUFFER);
@@ -169,7 +188,8 @@ fn port_error(
     };
     let holder = holders(transport, SocketAddr::V4(address));
     let holder = if holder.is_empty() { "another program" } else { holder.as_str() };
-    PortError::Taken(format!("{name} port {} is held by {holder}", address.port()))
+    let port = address.port();
+    PortError::Taken(format!("{name} port {port} is held by {holder}; stop it, or keep it off {interface}"))
 }
 
 fn failure(op: &str, target: impl std::fmt::Display, error: &io::Error) -> DriverError {

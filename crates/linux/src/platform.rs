@@ -9,6 +9,7 @@ use hn_ports::{EventSink, Lanes, Platform};
 use hn_types::{DriverError, DriverErrorKind};
 
 use crate::{
+    dependencies,
     firewall::LinuxFirewall,
     forwarding::LinuxForwarding,
     links::LinuxLinks,
@@ -82,6 +83,7 @@ impl Platform for LinuxPlatform {
         journal.replay();
         // The worker starts while the rest is read.
         let services = LinuxServices::open(services, Rc::clone(&journal), events.clone());
+        let worker = services.trouble();
         let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone());
         let watch = Watch::open(resolvers, Rc::clone(&journal), events)?;
         Ok(Lanes {
@@ -90,6 +92,8 @@ impl Platform for LinuxPlatform {
             forwarding: LinuxForwarding::new(Rc::clone(&journal)),
             firewall: LinuxFirewall::new(journal),
             services,
+            dependencies: dependencies::look(worker),
+            stations: LinuxRadio::stations(),
         })
     }
 }

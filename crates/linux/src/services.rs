@@ -16,6 +16,7 @@ mod process;
 mod sound;
 
 use std::{
+    cell::RefCell,
     ffi::OsString,
     future::pending,
     mem,
@@ -98,7 +99,11 @@ const UPSTREAMS: usize = 8;
 pub struct LinuxServices {
     requests: mpsc::Sender<Request>,
     supervisor: JoinHandle<()>,
+    trouble: Trouble,
 }
+
+/// Why no worker gets ready, while that is so.
+pub(crate) type Trouble = Rc<RefCell<Option<String>>>;
 
 impl Drop for LinuxServices {
     fn drop(&mut self) {
@@ -116,6 +121,7 @@ impl LinuxServices {
     /// Starts the worker and its supervisor. Needs a [`LocalSet`](tokio::task::LocalSet).
     pub fn open(config: ServicesConfig, journal: Rc<UndoJournal>, events: EventSink) -> Self {
         let (requests, received) = mpsc::channel(4);
+        let trouble = Trouble::default();
         let identity = Identity::find(&config.worker_user);
         let mut supervisor = Supervisor {
             config,
@@ -129,9 +135,15 @@ impl LinuxServices {
             wanted: None,
             activity: Activity::Idle,
             waiting: None,
+            trouble: Rc::clone(&trouble),
         };
         supervisor.start_worker();
-        Self { requests, supervisor: tokio::task::spawn_local(supervisor.run(received)) }
+        Self { requests, supervisor: tokio::task::spawn_local(supervisor.run(received)), trouble }
+    }
+
+    /// Why no worker gets ready, while that is so. A worker that is being replaced is no trouble.
+    pub(crate) fn trouble(&self) -> Trouble {
+        Rc::clone(&self.trouble)
     }
 }
 
@@ -161,6 +173,7 @@ struct Supervisor {
     wanted: Option<ServiceSegment>,
     activity: Activity,
     waiting: Option<Waiting>,
+    trouble: Trouble,
 }
 
 struct Worker {
@@ -542,6 +555,7 @@ impl Supervisor {
         match &mut self.worker {
             Some(worker) if !worker.ready => {
                 worker.ready = true;
+                self.trouble.replace(None);
                 tracing::debug!(after = ?worker.began.elapsed(), "the worker is ready");
                 Ok(())
             }
@@ -640,7 +654,9 @@ impl Supervisor {
         match start() {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => {
-                tracing::error!(%error, program = %self.config.worker_program.display(), "the worker does not start");
+                let program = self.config.worker_program.display();
+                tracing::error!(%error, %program, "the worker does not start");
+                self.trouble.replace(Some(format!("{program} does not start: {error}")));
                 self.restart_at = Some(Instant::now() + self.restart.next().max(self.restart.second));
             }
         }
@@ -648,7 +664,7 @@ impl Supervisor {
 
     /// The worker ended, or is ended for what it did.
     async fn lose(&mut self, breach: Option<Breach>) {
-        let Some(Worker { channel, process, began, .. }) = self.worker.take() else { return };
+        let Some(Worker { channel, process, began, ready }) = self.worker.take() else { return };
         // Closing our end lets a worker that is well finish what it writes.
         drop(channel);
         let cause = match breach {
@@ -659,6 +675,9 @@ impl Supervisor {
             None => process.end().await,
         };
         tracing::warn!(cause, "the worker is gone");
+        if !ready {
+            self.trouble.replace(Some(format!("it never gets ready: {cause}")));
+        }
         self.abandon_serving(Activity::Idle);
         if began.elapsed() >= GOOD_LIFE {
             self.restart.reset();

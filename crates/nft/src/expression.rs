@@ -15,6 +15,17 @@ use crate::{
 const REGISTER: u32 = 1;
 /// `NFT_REG_VERDICT`.
 const VERDICT_REGISTER: u32 = 0;
+/// `NFT_REG_2`.
+const SECOND_REGISTER: u32 = 2;
+/// `NFT_CT_STATUS`, and in it `IPS_DST_NAT`.
+const CT_STATUS: u32 = 2;
+const REDIRECTED: u32 = 0x20;
+/// `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_DADDR`, and as its answer `RTN_LOCAL`.
+const FIB_ADDRESS_TYPE: u32 = 3;
+const FIB_DESTINATION: u32 = 2;
+const LOCAL: u32 = 2;
+/// `NFT_NAT_DNAT`.
+const NAT_DESTINATION: u32 = 1;
 /// `NFTA_EXPR_NAME`, `NFTA_EXPR_DATA`.
 const EXPRESSION: [u16; 2] = [1, 2];
 /// `NFTA_DATA_VALUE`, `NFTA_DATA_VERDICT`; also `NFTA_VERDICT_CODE`, `NFTA_VERDICT_CHAIN`.
@@ -32,6 +43,8 @@ const IPV4: u8 = 2;
 pub(crate) enum Expression {
     /// `[ meta load KEY => reg 1 ]`.
     Meta(MetaKey),
+    /// `[ payload load 2b @ transport header + 2 => reg 1 ]`.
+    Port,
     /// `[ payload load LEN @ network header + OFFSET => reg 1 ]`.
     Payload {
         /// From the first byte of the network header, in bytes.
@@ -45,6 +58,14 @@ pub(crate) enum Expression {
     Compare(Op, Vec<u8>),
     /// `[ ct load state => reg 1 ]`.
     CtState,
+    /// `[ ct load status => reg 1 ]`.
+    CtStatus,
+    /// `[ fib daddr type => reg 1 ]`.
+    DestinationType,
+    /// `[ immediate reg N VALUE ]`, register 1 or 2.
+    Load(u32, Vec<u8>),
+    /// `[ nat dnat ip addr_min reg 1 proto_min reg 2 ]`.
+    Nat,
     /// `[ counter ]`.
     Counter,
     /// `[ masq ]`.
@@ -68,10 +89,12 @@ pub(crate) enum MetaKey {
     OifName,
     /// Number of the network protocol, 1 byte.
     NfProto,
+    /// Number of the transport protocol, 1 byte.
+    L4Proto,
 }
 
 impl MetaKey {
-    const ALL: [Self; 5] = [Self::Iif, Self::Oif, Self::IifName, Self::OifName, Self::NfProto];
+    const ALL: [Self; 6] = [Self::Iif, Self::Oif, Self::IifName, Self::OifName, Self::NfProto, Self::L4Proto];
 
     const fn number(self) -> u32 {
         match self {
@@ -80,6 +103,7 @@ impl MetaKey {
             Self::IifName => 6,
             Self::OifName => 7,
             Self::NfProto => 15,
+            Self::L4Proto => 16,
         }
     }
 }
@@ -91,6 +115,13 @@ impl Expression {
             Self::Meta(key) => element(w, "meta", |w| {
                 w.number(2, key.number());
                 w.number(1, REGISTER);
+            }),
+            Self::Port => element(w, "payload", |w| {
+                const TRANSPORT_HEADER: u32 = 2;
+                w.number(1, REGISTER);
+                w.number(2, TRANSPORT_HEADER);
+                w.number(3, 2);
+                w.number(4, 2);
             }),
             Self::Payload { offset, length } => element(w, "payload", |w| {
                 const NETWORK_HEADER: u32 = 1;
@@ -121,6 +152,25 @@ impl Expression {
                 const STATE: u32 = 0;
                 w.number(2, STATE);
                 w.number(1, REGISTER);
+            }),
+            Self::CtStatus => element(w, "ct", |w| {
+                w.number(2, CT_STATUS);
+                w.number(1, REGISTER);
+            }),
+            Self::DestinationType => element(w, "fib", |w| {
+                w.number(1, REGISTER);
+                w.number(2, FIB_ADDRESS_TYPE);
+                w.number(3, FIB_DESTINATION);
+            }),
+            Self::Load(register, value) => element(w, "immediate", |w| {
+                w.number(1, *register);
+                data(w, 2, value);
+            }),
+            Self::Nat => element(w, "nat", |w| {
+                w.number(1, NAT_DESTINATION);
+                w.number(2, u32::from(IPV4));
+                w.number(3, REGISTER);
+                w.number(5, SECOND_REGISTER);
             }),
             Self::Counter => element(w, "counter", |_| {}),
             Self::Masquerade => element(w, "masq", |_| {}),
@@ -170,7 +220,9 @@ impl Expression {
             "payload" => {
                 let ([to, base, offset, length], others) = pick(data, [1, 2, 3, 4])?;
                 let ours = register(to) && base.and_then(be32) == Some(1) && !others;
+                let port = register(to) && base.and_then(be32) == Some(2) && !others;
                 match (ours, offset.and_then(be32), length.and_then(be32)) {
+                    (false, Some(2), Some(2)) if port => Some(Self::Port),
                     (true, Some(offset), Some(length)) => Some(Self::Payload { offset, length }),
                     (true, _, None) | (true, None, _) | (false, _, _) => None,
                 }
@@ -197,11 +249,36 @@ impl Expression {
             }
             "ct" => {
                 let ([to, key], others) = pick(data, [1, 2])?;
-                (register(to) && key.and_then(be32) == Some(0) && !others).then_some(Self::CtState)
+                match key.and_then(be32).filter(|_| register(to) && !others) {
+                    Some(0) => Some(Self::CtState),
+                    Some(CT_STATUS) => Some(Self::CtStatus),
+                    Some(_) | None => None,
+                }
+            }
+            "fib" => {
+                let ([to, result, flags], others) = pick(data, [1, 2, 3])?;
+                let ours = result.and_then(be32) == Some(FIB_ADDRESS_TYPE)
+                    && flags.and_then(be32) == Some(FIB_DESTINATION);
+                (register(to) && ours && !others).then_some(Self::DestinationType)
+            }
+            "nat" => {
+                let ([kind, family, address, last, port, last_port], _) = pick(data, [1, 2, 3, 4, 5, 6])?;
+                let is = |value: Option<&[u8]>, wanted| value.and_then(be32) == Some(wanted);
+                let same = |value: Option<&[u8]>, wanted| value.is_none() || is(value, wanted);
+                (is(kind, NAT_DESTINATION)
+                    && is(family, u32::from(IPV4))
+                    && is(address, REGISTER)
+                    && same(last, REGISTER)
+                    && is(port, SECOND_REGISTER)
+                    && same(last_port, SECOND_REGISTER))
+                .then_some(Self::Nat)
             }
             "masq" => attributes(data).next().is_none().then_some(Self::Masquerade),
             "immediate" => {
                 let ([to, data], _) = pick(data, [1, 2])?;
+                if let Some(to) = to.and_then(be32).filter(|to| [REGISTER, SECOND_REGISTER].contains(to)) {
+                    return Ok(data_value(data)?.map(|value| Self::Load(to, value.into())));
+                }
                 let ([_, verdict], _) = pick(data.unwrap_or_default(), DATA)?;
                 let ([code, chain], _) = pick(verdict.unwrap_or_default(), DATA)?;
                 let to_verdict = to.and_then(be32) == Some(VERDICT_REGISTER);
@@ -285,6 +362,31 @@ fn lower(statement: &Statement) -> Vec<Expression> {
             Expression::Compare(Op::IsNot, [0; 4].into()),
         ]
         .into(),
+        Statement::Match(Match::NotTo(address)) => [
+            Expression::Payload { offset: address_offset(Side::Out), length: 4 },
+            Expression::Compare(Op::IsNot, address.octets().into()),
+        ]
+        .into(),
+        Statement::Match(Match::Local) => [Expression::DestinationType, is(&LOCAL.to_ne_bytes())].into(),
+        Statement::Match(Match::Protocol(number)) => {
+            [Expression::Meta(MetaKey::L4Proto), is(&[*number])].into()
+        }
+        Statement::Match(Match::Port(number, port)) => {
+            [Expression::Meta(MetaKey::L4Proto), is(&[*number]), Expression::Port, is(&port.to_be_bytes())]
+                .into()
+        }
+        Statement::Match(Match::Redirected) => [
+            Expression::CtStatus,
+            Expression::Bitwise(REDIRECTED.to_ne_bytes()),
+            Expression::Compare(Op::IsNot, [0; 4].into()),
+        ]
+        .into(),
+        Statement::Redirect(address, port) => [
+            Expression::Load(REGISTER, address.octets().into()),
+            Expression::Load(SECOND_REGISTER, port.to_be_bytes().into()),
+            Expression::Nat,
+        ]
+        .into(),
         Statement::Counter => [Expression::Counter].into(),
         Statement::Masquerade => [Expression::Masquerade].into(),
         Statement::Verdict(verdict) => [Expression::Immediate(verdict.clone())].into(),
@@ -297,6 +399,18 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
     let mut statements = Vec::new();
     let mut rest = expressions;
     while let [first, ..] = rest {
+        if let [
+            Expression::Load(REGISTER, address),
+            Expression::Load(SECOND_REGISTER, port),
+            Expression::Nat,
+            ..,
+        ] = rest
+            && let (Some(address), Some(port)) = (as_array::<4>(address), as_array(port))
+        {
+            statements.push(Statement::Redirect((*address).into(), u16::from_be_bytes(*port)));
+            rest = rest.get(3..).unwrap_or_default();
+            continue;
+        }
         let (statement, used) = condition(rest).map_or_else(
             || {
                 let statement = match first {
@@ -308,7 +422,11 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
                     Expression::Payload { .. } => Statement::Other("payload".into()),
                     Expression::Bitwise(_) => Statement::Other("bitwise".into()),
                     Expression::Compare(..) => Statement::Other("cmp".into()),
-                    Expression::CtState => Statement::Other("ct".into()),
+                    Expression::CtState | Expression::CtStatus => Statement::Other("ct".into()),
+                    Expression::Port => Statement::Other("payload".into()),
+                    Expression::DestinationType => Statement::Other("fib".into()),
+                    Expression::Load(..) => Statement::Other("immediate".into()),
+                    Expression::Nat => Statement::Other("nat".into()),
                 };
                 (statement, 1)
             },
@@ -325,6 +443,30 @@ fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
     match expressions {
         [Expression::Meta(MetaKey::NfProto), Expression::Compare(Op::Is, value), ..] => {
             (value.as_slice() == [IPV4]).then_some((Match::Ipv4, 2))
+        }
+        [
+            Expression::Meta(MetaKey::L4Proto),
+            Expression::Compare(Op::Is, number),
+            Expression::Port,
+            Expression::Compare(Op::Is, port),
+            ..,
+        ] => {
+            let ([number], port) = (as_array::<1>(number)?, as_array(port)?);
+            Some((Match::Port(*number, u16::from_be_bytes(*port)), 4))
+        }
+        [Expression::Meta(MetaKey::L4Proto), Expression::Compare(Op::Is, number), ..] => {
+            let [number] = as_array::<1>(number)?;
+            Some((Match::Protocol(*number), 2))
+        }
+        [Expression::DestinationType, Expression::Compare(Op::Is, value), ..] => {
+            (value.as_slice() == LOCAL.to_ne_bytes()).then_some((Match::Local, 2))
+        }
+        [Expression::CtStatus, Expression::Bitwise(mask), Expression::Compare(Op::IsNot, value), ..] => {
+            (*mask == REDIRECTED.to_ne_bytes() && value.as_slice() == [0; 4])
+                .then_some((Match::Redirected, 3))
+        }
+        [Expression::Payload { offset: 16, length: 4 }, Expression::Compare(Op::IsNot, value), ..] => {
+            Some((Match::NotTo((*as_array::<4>(value)?).into()), 2))
         }
         [Expression::Meta(key @ (MetaKey::Iif | MetaKey::Oif)), Expression::Compare(op, value), ..] => {
             let index = u32::from_ne_bytes(*as_array(value)?);
@@ -374,7 +516,7 @@ const fn side(key: MetaKey) -> Option<Side> {
     match key {
         MetaKey::Iif | MetaKey::IifName => Some(Side::In),
         MetaKey::Oif | MetaKey::OifName => Some(Side::Out),
-        MetaKey::NfProto => None,
+        MetaKey::NfProto | MetaKey::L4Proto => None,
     }
 }
 

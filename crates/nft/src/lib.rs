@@ -2,8 +2,9 @@
 //!
 //! This crate owns the one table `inet hostednet`: what its rules are ([`Ruleset::of`]), how they are said to
 //! the kernel in one transaction ([`Batch`]), how a dump is read ([`Installed`]) and whether the two agree
-//! ([`compare`](fn@compare)). It never opens a socket, never looks at an interface and never judges a packet that
-//! is neither from nor to a private segment.
+//! ([`compare`](fn@compare)). It also reads everybody else's tables ([`Foreign`]) and tells what in them would drop the
+//! traffic of a segment ([`audit`](fn@audit)). It never opens a socket, never looks at an interface and never judges a packet
+//! that is neither from nor to a private segment.
 //!
 //! # Why the bytes are written here
 //!
@@ -30,17 +31,24 @@
 
 extern crate alloc;
 
+mod audit;
 mod batch;
 mod compare;
 mod expression;
+mod foreign;
 mod installed;
+mod mapping;
+mod owner;
 mod policy;
 mod ruleset;
 pub mod wire;
 
+pub use audit::{Blockade, Traffic, audit};
 pub use batch::{Batch, Object, Request};
 pub use compare::{Difference, compare};
+pub use foreign::{Family, Foreign, Question, SetId, TableId};
 pub use installed::{Drops, Installed};
+pub use owner::{Owner, Remedy};
 pub use ruleset::{
     Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, TABLE, TABLE_COMMENT, Verdict,
 };

@@ -7,6 +7,7 @@ use hn_types::{
     plan::{FirewallPlan, FirewallSegment, Reach},
 };
 
+use crate::mapping;
 use crate::ruleset::{Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, Verdict};
 
 /// States in which a packet may leave a segment.
@@ -30,15 +31,18 @@ impl Ruleset {
             let parts = Parts { segment, number: number + 1, index: &index };
             forward.extend(parts.forward());
             branches.push(parts.outward());
-            branches.push(parts.inward());
+            branches.push(parts.inward(mapping::inward(plan, segment.interface)));
             input.extend(parts.input());
             postrouting.extend(parts.postrouting());
         }
+        input.extend(mapping::closed(plan));
+        postrouting.extend(mapping::postrouting(plan));
         let base = |name: &str, hook, rules: Vec<Rule>| {
             (!rules.is_empty()).then(|| Chain { name: name.into(), hook: Some(hook), rules })
         };
         // Chains that others go to come first: a rule may only name a chain that exists.
         let mut chains = branches;
+        chains.extend(base("prerouting", Hook::Prerouting, mapping::prerouting(plan)));
         chains.extend(base("forward", Hook::Forward, forward));
         chains.extend(base("input", Hook::Input, input));
         chains.extend(base("postrouting", Hook::Postrouting, postrouting));
@@ -137,7 +141,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
     }
 
     /// Packets that are to leave by the private interface.
-    fn inward(&self) -> Chain {
+    fn inward(&self, mapped: Vec<Rule>) -> Chain {
         let private = self.private();
         let mut rules = Vec::new();
         if let Some((public, _)) = self.passage() {
@@ -148,6 +152,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
         }
+        rules.extend(mapped);
         rules.push(dropped(Vec::new(), format!("unasked to {private}")));
         Chain { name: self.inward_name(), hook: None, rules }
     }
@@ -183,11 +188,11 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
     }
 }
 
-fn on(side: Side, op: Op, compared: Compared) -> Statement {
+pub(crate) fn on(side: Side, op: Op, compared: Compared) -> Statement {
     Statement::Match(Match::Interface(side, op, compared))
 }
 
-fn dropped(mut statements: Vec<Statement>, comment: String) -> Rule {
+pub(crate) fn dropped(mut statements: Vec<Statement>, comment: String) -> Rule {
     statements.extend([Statement::Counter, Statement::Verdict(Verdict::Drop)]);
     Rule { statements, comment }
 }

@@ -1,7 +1,7 @@
 //! The table as a value: chains, rules and the few statements they are made of, and how people read it.
 
 use alloc::{string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, net::Ipv4Addr};
 
 use hn_types::{IfName, Subnet4};
 
@@ -36,6 +36,8 @@ pub enum Hook {
     Input,
     /// `type filter hook forward priority filter`.
     Forward,
+    /// `type nat hook prerouting priority dstnat`.
+    Prerouting,
     /// `type nat hook postrouting priority srcnat`.
     Postrouting,
     /// A hook, priority, policy or type that we never ask for, as the kernel reports it.
@@ -72,6 +74,8 @@ pub enum Statement {
     Counter,
     /// Rewrites the source to the address of the outgoing interface (only in [`Hook::Postrouting`]).
     Masquerade,
+    /// Rewrites the IPv4 destination and its port (only in [`Hook::Prerouting`]).
+    Redirect(Ipv4Addr, u16),
     /// Ends the rule.
     Verdict(Verdict),
     /// Something a dump had in our table that we never write; its name.
@@ -87,6 +91,16 @@ pub enum Match {
     Interface(Side, Op, Compared),
     /// The IPv4 source ([`Side::In`]) or destination ([`Side::Out`]) lies in this network. Only after [`Match::Ipv4`].
     Address(Side, Subnet4),
+    /// The IPv4 destination is another one. Only after [`Match::Ipv4`].
+    NotTo(Ipv4Addr),
+    /// It is for an address of this host.
+    Local,
+    /// It is of this protocol (IANA number).
+    Protocol(u8),
+    /// It is of this protocol, TCP or UDP, and for this port.
+    Port(u8, u16),
+    /// Its destination was rewritten.
+    Redirected,
     /// The state of its connection is one of these.
     State(CtStates),
 }
@@ -158,6 +172,7 @@ impl Hook {
         match self {
             Self::Input => (1, 0, 1),
             Self::Forward => (2, 0, 1),
+            Self::Prerouting => (0, -100, 1),
             Self::Postrouting => (4, 100, 1),
             Self::Other { number, priority, policy } => (number, priority, policy),
         }
@@ -167,13 +182,13 @@ impl Hook {
     pub const fn chain_type(self) -> &'static str {
         match self {
             Self::Input | Self::Forward | Self::Other { .. } => "filter",
-            Self::Postrouting => "nat",
+            Self::Prerouting | Self::Postrouting => "nat",
         }
     }
 
     /// The hook with these parts.
     pub fn from_parts(chain_type: &str, parts: (u32, i32, u32)) -> Self {
-        let known = [Self::Input, Self::Forward, Self::Postrouting];
+        let known = [Self::Input, Self::Forward, Self::Prerouting, Self::Postrouting];
         let (number, priority, policy) = parts;
         known
             .into_iter()
@@ -187,6 +202,7 @@ impl fmt::Display for Hook {
         f.write_str(match self {
             Self::Input => "type filter hook input priority filter; policy accept;",
             Self::Forward => "type filter hook forward priority filter; policy accept;",
+            Self::Prerouting => "type nat hook prerouting priority dstnat; policy accept;",
             Self::Postrouting => "type nat hook postrouting priority srcnat; policy accept;",
             Self::Other { number, priority, policy } => {
                 return write!(f, "hook {number} priority {priority}; policy {policy};");
@@ -236,6 +252,7 @@ impl fmt::Display for Statement {
             Self::Match(condition) => write!(f, "{condition}"),
             Self::Counter => f.write_str("counter"),
             Self::Masquerade => f.write_str("masquerade"),
+            Self::Redirect(address, port) => write!(f, "dnat ip to {address}:{port}"),
             Self::Verdict(Verdict::Accept) => f.write_str("accept"),
             Self::Verdict(Verdict::Drop) => f.write_str("drop"),
             Self::Verdict(Verdict::Goto(chain)) => write!(f, "goto {chain}"),
@@ -264,6 +281,15 @@ impl fmt::Display for Match {
             }
             Self::Address(Side::In, network) => write!(f, "ip saddr {network}"),
             Self::Address(Side::Out, network) => write!(f, "ip daddr {network}"),
+            Self::NotTo(address) => write!(f, "ip daddr != {address}"),
+            Self::Local => f.write_str("fib daddr type local"),
+            Self::Protocol(1) => f.write_str("meta l4proto icmp"),
+            Self::Protocol(58) => f.write_str("meta l4proto ipv6-icmp"),
+            Self::Protocol(number) => write!(f, "meta l4proto {number}"),
+            Self::Port(6, port) => write!(f, "tcp dport {port}"),
+            Self::Port(17, port) => write!(f, "udp dport {port}"),
+            Self::Port(number, port) => write!(f, "meta l4proto {number} th dport {port}"),
+            Self::Redirected => f.write_str("ct status dnat"),
             Self::State(states) => write!(f, "ct state {states}"),
         }
     }

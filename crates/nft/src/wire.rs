@@ -44,6 +44,10 @@ pub(crate) mod message {
     pub(crate) const GET_CHAIN: u16 = BASE | 4;
     pub(crate) const NEW_RULE: u16 = BASE | 6;
     pub(crate) const GET_RULE: u16 = BASE | 7;
+    pub(crate) const NEW_SET: u16 = BASE | 9;
+    pub(crate) const GET_SET: u16 = BASE | 10;
+    pub(crate) const NEW_ELEMENTS: u16 = BASE | 12;
+    pub(crate) const GET_ELEMENTS: u16 = BASE | 13;
     pub(crate) const NEW_GENERATION: u16 = BASE | 15;
     pub(crate) const GET_GENERATION: u16 = BASE | 16;
 }
@@ -78,7 +82,7 @@ pub enum Malformed {
     Length,
     /// An attribute has the wrong size or is missing.
     Value,
-    /// More chains or rules in our table than [`Installed::LIMIT`](crate::Installed::LIMIT).
+    /// More than we are ready to keep: [`Installed::LIMIT`](crate::Installed::LIMIT), [`Foreign::LIMIT`](crate::Foreign::LIMIT).
     TooMany,
 }
 
@@ -87,7 +91,7 @@ impl fmt::Display for Malformed {
         f.write_str(match self {
             Self::Length => "a length in the kernel's answer does not fit",
             Self::Value => "an attribute in the kernel's answer is missing or has the wrong size",
-            Self::TooMany => "the table is larger than any of ours",
+            Self::TooMany => "there are more rules than anybody needs",
         })
     }
 }

@@ -5,13 +5,14 @@
 use std::fmt::Write as _;
 
 use hn_nft::{
-    Batch, Chain, Compared, CtStates, Hook, Installed, Match, Object, Op, Request, Rule, Ruleset, Side,
-    Statement, Verdict, compare,
+    Batch, Chain, Compared, CtStates, Foreign, Hook, Installed, Match, Object, Op, Request, Rule, Ruleset,
+    Side, Statement, Verdict, audit, compare,
     wire::{Content, replies},
 };
 use hn_types::{
     IfName, Subnet4,
-    plan::{FirewallPlan, FirewallSegment, Reach},
+    plan::{FirewallPlan, FirewallSegment, PortForward, Reach},
+    settings::Protocol,
 };
 use proptest::prelude::*;
 
@@ -22,7 +23,10 @@ fn name(text: &str) -> IfName {
 fn full() -> FirewallPlan {
     let reach = Reach::Public(name("eth0"));
     let subnet = Some("192.168.137.1/24".parse().unwrap());
-    FirewallPlan { segments: vec![FirewallSegment { interface: name("hnap0"), subnet, reach }] }
+    FirewallPlan {
+        segments: vec![FirewallSegment { interface: name("hnap0"), subnet, reach }],
+        ..FirewallPlan::default()
+    }
 }
 
 fn known(interface: &IfName) -> Option<u32> {
@@ -171,8 +175,12 @@ fn an_ordinary_packet_meets_no_more_than_this() {
     // Counted in expressions up to and including the verdict, on the path by index.
     fn cost(rule: &Rule) -> usize {
         let expressions = |statement: &Statement| match statement {
-            Statement::Match(Match::Ipv4 | Match::Interface(..)) => 2,
-            Statement::Match(Match::Address(..) | Match::State(_)) => 3,
+            Statement::Match(
+                Match::Ipv4 | Match::Interface(..) | Match::NotTo(_) | Match::Local | Match::Protocol(_),
+            ) => 2,
+            Statement::Match(Match::Address(..) | Match::State(_) | Match::Redirected)
+            | Statement::Redirect(..) => 3,
+            Statement::Match(Match::Port(..)) => 4,
             Statement::Counter | Statement::Masquerade | Statement::Verdict(_) | Statement::Other(_) => 1,
         };
         rule.statements.iter().map(expressions).sum()
@@ -253,7 +261,27 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     let reach = prop_oneof![Just(Reach::Host), interface().prop_map(Reach::Public)];
     let segment = (interface(), proptest::option::of(subnet()), reach)
         .prop_map(|(interface, subnet, reach)| FirewallSegment { interface, subnet, reach });
-    proptest::collection::vec(segment, 0..5).prop_map(|segments| FirewallPlan { segments })
+    let forward = (
+        (interface(), any::<bool>(), any::<u32>(), any::<u16>(), any::<u16>()),
+        any::<proptest::sample::Index>(),
+    );
+    let forwards = proptest::collection::vec(forward, 0..4);
+    let closed = proptest::collection::btree_set(interface(), 0..3);
+    (proptest::collection::vec(segment, 0..5), forwards, closed).prop_map(|(segments, forwards, closed)| {
+        let forwards = forwards
+            .into_iter()
+            .filter(|_| !segments.is_empty())
+            .map(|((public, tcp, address, external_port, internal_port), segment)| PortForward {
+                public,
+                private: segment.get(&segments).interface,
+                protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
+                external_port,
+                address: address.into(),
+                internal_port,
+            })
+            .collect();
+        FirewallPlan { segments, forwards, closed }
+    })
 }
 
 proptest! {
@@ -264,7 +292,7 @@ proptest! {
         let batch = Batch::replace(&ruleset, 1);
         let installed = dumped(&batch);
         if ruleset.chains.is_empty() {
-            prop_assert!(plan.segments.is_empty());
+            prop_assert!(plan.segments.is_empty() && plan.closed.is_empty());
         } else {
             prop_assert_eq!(&installed.ruleset, &ruleset);
             prop_assert_eq!(compare(&ruleset, &installed), Ok(()));
@@ -308,14 +336,18 @@ proptest! {
 /// Reads what can be read, as the driver does.
 fn absorb_all(bytes: &[u8]) {
     let mut installed = Installed::default();
+    let mut foreign = Foreign::default();
     for reply in replies(bytes).map_while(Result::ok) {
         if let Content::Record(record) = reply.content {
             let _ = record.generation();
             let _ = installed.absorb(record);
+            let _ = foreign.absorb(record);
         }
     }
     let _ = compare(&Ruleset::of(&full(), known), &installed).map_err(|difference| difference.to_string());
     let _ = installed.ruleset.to_string();
+    foreign.wanted_sets().iter().for_each(|set| foreign.complete(set));
+    let _ = audit(&foreign, &full(), known);
 }
 
 #[test]

@@ -11,12 +11,14 @@
 
 pub mod services;
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
 use hn_types::{
-    DriverError,
+    DriverError, IfName,
     observed::PlatformEvent,
+    part::MissingDependency,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
+    station::StationLink,
 };
 
 /// Whether an operation had anything to do.
@@ -48,6 +50,51 @@ impl EventSink {
 impl std::fmt::Debug for EventSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("EventSink")
+    }
+}
+
+/// Measures the connections of Wi-Fi stations. What changes with every frame is not announced by events but read when
+/// somebody asks.
+#[derive(Clone)]
+pub struct Stations(Rc<dyn Fn() -> BTreeMap<IfName, StationLink>>);
+
+impl Stations {
+    /// Measures with `read`, which answers within milliseconds and leaves out what it cannot tell.
+    pub fn new(read: impl Fn() -> BTreeMap<IfName, StationLink> + 'static) -> Self {
+        Self(Rc::new(read))
+    }
+
+    /// The connected stations of this moment.
+    pub fn read(&self) -> BTreeMap<IfName, StationLink> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Stations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stations")
+    }
+}
+
+/// Looks for what sharing cannot do without. It is looked for when somebody asks, since it can come and go unnoticed.
+#[derive(Clone)]
+pub struct Dependencies(Rc<dyn Fn() -> Vec<MissingDependency>>);
+
+impl Dependencies {
+    /// Looks with `look`, which answers within milliseconds and changes nothing.
+    pub fn new(look: impl Fn() -> Vec<MissingDependency> + 'static) -> Self {
+        Self(Rc::new(look))
+    }
+
+    /// What is not there at this moment.
+    pub fn missing(&self) -> Vec<MissingDependency> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dependencies")
     }
 }
 
@@ -114,6 +161,10 @@ pub struct Lanes<R, L, W, F, S> {
     pub firewall: F,
     /// The protocol servers.
     pub services: S,
+    /// Not a lane: nothing is done here, and nothing waits for it.
+    pub stations: Stations,
+    /// Not a lane either.
+    pub dependencies: Dependencies,
 }
 
 /// A platform: what the daemon is generic over.

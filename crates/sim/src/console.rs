@@ -10,6 +10,7 @@
 //! uplink INTERFACE|none                   the default route moves
 //! link add INTERFACE [MEDIA [incoming]]   an interface comes: wired, or `direct`, `bridge` and so on
 //! link remove INTERFACE                   an interface goes
+//! dependency NAME up|down                 what sharing cannot do without comes or goes: bfe, rasman, netman, winmgmt
 //! fail LANE [CAUSE]                       the next operation of a lane fails
 //! hang LANE                               the next operation of a lane hangs until…
 //! release LANE                            …this
@@ -21,7 +22,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc};
 
-use hn_types::{IfName, Key, KeyRole, MacAddr, Step, network::MediaType};
+use hn_types::{IfName, Key, KeyRole, MacAddr, Step, network::MediaType, part::Dependency};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -102,6 +103,13 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
             world.add_link(parse_name(interface)?, media, incoming);
         }
         ["link", "remove", interface] => world.remove_link(parse_name(interface)?),
+        ["dependency", name, state @ ("up" | "down")] => {
+            let dependency = Dependency::ALL
+                .into_iter()
+                .find(|dependency| dependency.service_name().eq_ignore_ascii_case(name))
+                .ok_or_else(|| format!("{name:?} is not a dependency"))?;
+            world.set_dependency(dependency, *state == "up");
+        }
         ["fail", lane, cause @ ..] => {
             let cause = if cause.is_empty() { "the console said so".to_owned() } else { cause.join(" ") };
             world.set_fault(parse_lane(lane)?, Fault::Fail(cause));

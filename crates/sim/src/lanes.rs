@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use hn_ports::{Changed, Firewall, Forwarding, Lanes, Links, Radio, Services};
+use hn_ports::{Changed, Dependencies, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
 use hn_types::{
     DriverError, DriverErrorKind, Step,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -33,12 +33,15 @@ pub struct SimFirewall(Shared);
 pub struct SimServices(Shared);
 
 pub(crate) fn lanes(world: &Shared) -> Lanes<SimRadio, SimLinks, SimForwarding, SimFirewall, SimServices> {
+    let (measured, looked) = (Rc::clone(world), Rc::clone(world));
     Lanes {
         radio: SimRadio(Rc::clone(world)),
         links: SimLinks(Rc::clone(world)),
         forwarding: SimForwarding(Rc::clone(world)),
         firewall: SimFirewall(Rc::clone(world)),
         services: SimServices(Rc::clone(world)),
+        stations: Stations::new(move || measured.borrow().stations()),
+        dependencies: Dependencies::new(move || looked.borrow().missing()),
     }
 }
 

@@ -1,17 +1,23 @@
 //! The simulated machine: adapters, interfaces, devices, and the plans that hold on it.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    rc::Rc,
+};
 
 use hn_ports::EventSink;
 use hn_types::{
     DriverError, DriverErrorKind, IfName, Key, KeyRole, MacAddr, Ssid, Step, Subnet4, Wall,
     network::{Link, MediaType, NetworkView, OccupiedSubnet},
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
+    part::{Dependency, MissingDependency},
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
     radio::{
-        Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, RadioInterface,
+        Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, PhyType, RadioInterface,
         RadioSwitch, RadioView,
     },
+    station::{Authentication, Cipher, StationLink},
 };
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -84,6 +90,7 @@ pub struct World {
     applied: Applied,
     devices: BTreeMap<MacAddr, Device>,
     faults: BTreeMap<Step, Fault>,
+    missing: BTreeSet<Dependency>,
 }
 
 fn name(text: &str) -> IfName {
@@ -164,6 +171,7 @@ impl World {
             applied: Applied::default(),
             devices: BTreeMap::new(),
             faults: BTreeMap::new(),
+            missing: BTreeSet::new(),
         }
     }
 
@@ -193,6 +201,31 @@ impl World {
         }
     }
 
+    /// The connected stations, measured.
+    pub(crate) fn stations(&self) -> BTreeMap<IfName, StationLink> {
+        let stations = self.adapter.iter().flat_map(|adapter| &adapter.interfaces).filter(|i| i.connected);
+        let link = StationLink {
+            bssid: Some(MacAddr([0x02, 0, 0, 0, 0x99, 0x01])),
+            phy: Some(PhyType::Ht),
+            authentication: Some(Authentication::Wpa2Personal),
+            cipher: Some(Cipher::Ccmp),
+            signal_dbm: Some(-52),
+            receive_kbps: Some(72_200),
+            transmit_kbps: Some(65_000),
+        };
+        stations.map(|station| (station.name, link)).collect()
+    }
+
+    /// What the console took away of what sharing cannot do without.
+    pub(crate) fn missing(&self) -> Vec<MissingDependency> {
+        let missing = |dependency: &Dependency| MissingDependency {
+            dependency: *dependency,
+            cause: "it was taken away on the console".to_owned(),
+            remedy: format!("type `dependency {} up` there", dependency.service_name().to_lowercase()),
+        };
+        self.missing.iter().map(missing).collect()
+    }
+
     /// The plans that hold.
     pub const fn applied(&self) -> &Applied {
         &self.applied
@@ -206,6 +239,14 @@ impl World {
 
     pub(crate) fn set_fault(&mut self, lane: Step, fault: Fault) {
         self.faults.insert(lane, fault);
+    }
+
+    pub(crate) fn set_dependency(&mut self, dependency: Dependency, there: bool) {
+        if there {
+            self.missing.remove(&dependency);
+        } else {
+            self.missing.insert(dependency);
+        }
     }
 
     pub(crate) fn join(&mut self, mac: MacAddr, key: &Key, hostname: &str) -> Result<(), String> {

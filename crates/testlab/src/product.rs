@@ -73,6 +73,15 @@ impl Product {
         })
     }
 
+    /// An installation whose state, and nothing else, lies below `kept`: what was there is found again.
+    ///
+    /// # Errors
+    /// If the programs are not built.
+    pub fn install_in(place: &Namespace, kept: &Path) -> Result<Self> {
+        let new = Self::install(place)?;
+        Ok(Self { state: kept.join("state"), ..new })
+    }
+
     /// Writes `hostednet.toml`.
     ///
     /// # Errors

@@ -4,13 +4,16 @@
 //! one left is swept away before the next.
 
 mod broken;
+mod clients;
+mod device;
+mod hardware;
 mod keys;
 mod lab;
 mod leave;
 mod serve;
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -38,6 +41,11 @@ pub const SETTLE: Duration = Duration::from_secs(60);
 /// For one scenario. All these limits are for software emulation on a busy machine; nothing waits for them to pass.
 const LIMIT: Duration = Duration::from_secs(420);
 
+/// Tells the process of a scenario which boot of its machine it is in.
+const BOOT: &str = "LAB_BOOT";
+/// The exit status of a scenario that goes on in the next boot.
+const UNFINISHED: i32 = 75;
+
 /// One test with radios.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
@@ -58,12 +66,38 @@ pub struct Outcome {
     pub failure: Option<String>,
     /// Seconds it took inside the VM.
     pub seconds: f64,
+    /// It is not over: the machine is to be started again, and the scenario goes on in that boot.
+    #[serde(default)]
+    pub unfinished: bool,
+    /// The lines of evidence (see `hn-conformance`) a passed scenario gave; a failed one proves nothing.
+    #[serde(default)]
+    pub evidence: String,
+}
+
+impl Outcome {
+    /// Adds what an earlier boot of the same scenario has shown.
+    pub fn follow(&mut self, earlier: &Self) {
+        self.seconds += earlier.seconds;
+        if self.failure.is_none() {
+            self.evidence.insert_str(0, &earlier.evidence);
+        }
+    }
 }
 
 /// Every scenario.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [lab::SCENARIOS, serve::SCENARIOS, keys::SCENARIOS, leave::SCENARIOS, broken::SCENARIOS].concat()
+    [
+        lab::SCENARIOS,
+        serve::SCENARIOS,
+        keys::SCENARIOS,
+        device::SCENARIOS,
+        hardware::SCENARIOS,
+        clients::SCENARIOS,
+        leave::SCENARIOS,
+        broken::SCENARIOS,
+    ]
+    .concat()
 }
 
 /// The scenario called `name`.
@@ -79,13 +113,27 @@ pub fn find(name: &str) -> Result<Scenario> {
 /// # Errors
 /// If it fails, or outside the VM.
 pub fn play(scenario: Scenario) -> Result<()> {
+    hn_conformance::playing(scenario.name);
     let mut radios = radio::install(scenario.hardware)?.into_iter();
     // The first radio is the machine's own. The others leave it before anybody looks at its state.
     let home = radios.next();
     let guests = radios.map(|radio| Station::new("guest", &radio)).collect::<Result<_>>()?;
-    let mut stage = Stage { home, guests, machine: Namespace::machine()?, started: Instant::now() };
+    let boot = std::env::var(BOOT).ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut stage = Stage {
+        home,
+        guests,
+        machine: Namespace::machine()?,
+        boot,
+        name: scenario.name,
+        reboot: false,
+        started: Instant::now(),
+    };
     stage.say("radios are there");
-    (scenario.run)(&mut stage)
+    (scenario.run)(&mut stage)?;
+    if stage.reboot {
+        std::process::exit(UNFINISHED);
+    }
+    Ok(())
 }
 
 /// Kills and removes whatever a scenario left on the VM: processes, namespaces, interfaces, firewall.
@@ -141,6 +189,10 @@ pub struct Stage {
     guests: VecDeque<Station>,
     /// The machine under test: the VM itself.
     pub machine: Namespace,
+    /// Which boot of the machine this is, from 1: see [`reboot`](Self::reboot).
+    pub boot: u32,
+    name: &'static str,
+    reboot: bool,
     started: Instant,
 }
 
@@ -149,6 +201,26 @@ impl Stage {
     #[expect(clippy::print_stdout, reason = "the log of a scenario is its standard output")]
     pub fn say(&self, text: &str) {
         println!("[{:6.1}] {text}", self.started.elapsed().as_secs_f64());
+    }
+
+    /// A folder that is there again in the next boot.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn kept(&self) -> Result<PathBuf> {
+        let folder = kept(self.name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// The last word of a boot: the machine is switched off as it is, and the scenario is played again in the next.
+    ///
+    /// # Errors
+    /// In the second boot: two are enough for what is to be shown.
+    pub fn reboot(&mut self) -> Result<()> {
+        ensure!(self.boot == 1, "a scenario has two boots");
+        self.reboot = true;
+        Ok(())
     }
 
     /// The machine's own radio.
@@ -260,7 +332,7 @@ impl Scene {
 }
 
 /// Plays scenarios one after the other, each in a process of its own, and writes their outcomes down as they
-/// come.
+/// come. Ends early with an [`unfinished`](Outcome::unfinished) one.
 ///
 /// # Errors
 /// Outside the VM, or if the results cannot be written. A failed scenario is an [`Outcome`], not an error.
@@ -269,16 +341,38 @@ pub fn play_all(names: &[String], report: &mut dyn FnMut(&Outcome) -> Result<()>
     let own = std::env::current_exe()?;
     for name in names {
         let started = Instant::now();
-        let done = command::run(std::process::Command::new(&own).args(["play", name]), LIMIT);
+        // The host's file cannot be written from here: the lines travel with the outcome.
+        let evidence = tempfile::NamedTempFile::new()?;
+        // Left by the boot before this one.
+        let before = kept(name).join("first boot");
+        let mut play = std::process::Command::new(&own);
+        play.args(["play", name]).env(hn_conformance::EVIDENCE_VARIABLE, evidence.path());
+        play.env(BOOT, if before.exists() { "2" } else { "1" });
+        let done = command::run(&mut play, LIMIT);
+        let unfinished = done.as_ref().is_ok_and(|done| done.code() == UNFINISHED);
         let failure = match done {
-            Ok(done) if done.status.success() => None,
+            Ok(done) if done.status.success() || unfinished => None,
             Ok(done) => Some(format!("{}{}", done.stderr, done.stdout)),
             Err(error) => Some(format!("{error:#}")),
         };
-        report(&Outcome { name: name.clone(), failure, seconds: started.elapsed().as_secs_f64() })?;
+        let seconds = started.elapsed().as_secs_f64();
+        let evidence =
+            if failure.is_none() { std::fs::read_to_string(evidence.path())? } else { String::new() };
+        report(&Outcome { name: name.clone(), failure, seconds, unfinished, evidence })?;
+        if unfinished {
+            std::fs::write(&before, "")?;
+            rustix::fs::sync();
+            // The rest is played in the next boot too; nothing here says goodbye first.
+            return Ok(());
+        }
         sweep()?;
     }
     Ok(())
+}
+
+/// What a scenario leaves for its next boot lies on the host.
+fn kept(name: &str) -> PathBuf {
+    Path::new(vm::OUT).join("kept").join(name)
 }
 
 /// The primary key, as `hostednet key show` tells it.
@@ -303,4 +397,33 @@ pub(crate) fn await_peer(product: &Product, station: &Station, key: &str) -> Res
 /// The network a station joins with a passphrase.
 fn network(ssid: &str, passphrase: &str) -> Network {
     Network::new(ssid, passphrase)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn the_name_of_every_scenario_is_its_own() {
+        let mut names: Vec<_> = all().iter().map(|scenario| scenario.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn evidence_travels_with_the_outcome() {
+        let evidence = "hn-testlab\tsome_scenario\tM001\nhn-testlab\tsome_scenario\tM002\n".to_owned();
+        let outcome = Outcome {
+            name: "some_scenario".into(),
+            failure: None,
+            seconds: 1.0,
+            unfinished: false,
+            evidence,
+        };
+        let line = serde_json::to_string(&outcome).unwrap();
+        assert!(!line.contains('\n'), "one outcome is one line: {line}");
+        assert_eq!(serde_json::from_str::<Outcome>(&line).unwrap(), outcome);
+    }
 }

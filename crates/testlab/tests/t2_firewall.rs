@@ -128,7 +128,10 @@ impl Lanes {
 
 fn plan(reach: Reach) -> FirewallPlan {
     let subnet = Some("192.168.137.1/24".parse().unwrap());
-    FirewallPlan { segments: vec![FirewallSegment { interface: "hnap0".parse().unwrap(), subnet, reach }] }
+    FirewallPlan {
+        segments: vec![FirewallSegment { interface: "hnap0".parse().unwrap(), subnet, reach }],
+        ..FirewallPlan::default()
+    }
 }
 
 fn full() -> FirewallPlan {

@@ -11,24 +11,28 @@ use std::{
     time::Duration,
 };
 
+use hn_conformance::checks;
 use hn_linux::{
+    firewall::LinuxFirewall,
     services::{LinuxServices, ServicesConfig},
     undo::{Undo, UndoJournal},
 };
-use hn_ports::{Changed, EventSink, Services as _};
+use hn_ports::{Changed, EventSink, Firewall as _, Services as _};
 use hn_testlab::{
     Tier,
+    lease::{self, Client},
     ns::{Namespace, await_ready, cable},
     require,
 };
 use hn_types::{
     observed::{PlatformEvent, ServiceEvent, ServiceTrouble},
-    plan::{DhcpPlan, DnsPlan, ServicePlan, ServiceSegment},
+    plan::{DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, Reach, ServicePlan, ServiceSegment},
 };
 use tokio::{sync::Notify, task::LocalSet, time::timeout};
 
 /// An event is seen within this, on a busy machine.
 const SEEN: Duration = Duration::from_secs(20);
+const README: &str = include_str!("../../../README.md");
 const OURS: Ipv4Addr = Ipv4Addr::new(192, 168, 137, 1);
 
 /// Set for a process that is the worker and not a test.
@@ -73,6 +77,15 @@ fn with_lane(work: impl AsyncFnOnce(&mut LinuxServices, &Events, &UndoJournal) +
     cable((&place, "lan0"), (&far, "eth0")).unwrap();
     place.ip("addr add 192.168.137.1/24 dev lan0").unwrap();
     await_ready(&place, "lan0").unwrap();
+    lane_in(&place, "leases-192.168.137.0-24.journal", work);
+}
+
+/// A lane in `place`, which leaves a journal called `leases`.
+fn lane_in(
+    place: &Namespace,
+    leases: &str,
+    work: impl AsyncFnOnce(&mut LinuxServices, &Events, &UndoJournal) + Send,
+) {
     let folder = tempfile::tempdir().unwrap();
     let program = std::env::current_exe().unwrap();
     place
@@ -104,7 +117,7 @@ fn with_lane(work: impl AsyncFnOnce(&mut LinuxServices, &Events, &UndoJournal) +
                     .unwrap()
                     .map(|entry| entry.unwrap().file_name())
                     .collect();
-                assert!(files.contains(&"leases-192.168.137.0-24.journal".into()), "{files:?}");
+                assert!(files.contains(&leases.into()), "{files:?}");
             });
         })
         .unwrap();
@@ -183,12 +196,23 @@ fn a_port_that_others_hold_takes_nothing_else_down_and_is_taken_when_it_is_free(
             })
             .await;
         assert!(
-            matches!(trouble, ServiceEvent::Trouble { cause, .. } if cause.contains("UDP port 67 is held"))
+            matches!(&trouble, ServiceEvent::Trouble { cause, .. } if cause.contains("UDP port 67 is held"))
         );
         let busy = events
             .until("the other name server", |event| matches!(event, ServiceEvent::Dns { serving: false, .. }))
             .await;
-        assert!(matches!(busy, ServiceEvent::Dns { cause, .. } if cause.contains("UDP port 53 is held")));
+        assert!(matches!(&busy, ServiceEvent::Dns { cause, .. } if cause.contains("UDP port 53 is held")));
+        // What the manual says about it is what the service says.
+        let office = README.split("\n## ").find(|section| section.starts_with("In an office\n")).unwrap();
+        checks!(M132:
+            for named in ["Routing and Remote Access", "ISA Server", "router"] {
+                assert!(office.contains(named), "the alternative {named:?} is not named");
+            }
+            for (said, port) in [(trouble, 67), (busy, 53)] {
+                let words = format!("UDP port {port} is held");
+                assert!(format!("{said:?}").contains(&words) && office.contains(&format!("`{words}`")));
+            }
+        );
         drop((dns, dhcp));
         assert_eq!(lane.apply(&plan()).await, Ok(Changed::No), "asked again, at once");
         events
@@ -223,5 +247,95 @@ fn a_worker_that_is_killed_is_replaced_and_serves_again() {
         assert!(!free(67));
         assert_eq!(lane.apply(&plan()).await, Ok(Changed::No));
         assert_eq!(lane.apply(&ServicePlan::default()).await, Ok(Changed::Yes));
+    });
+}
+
+/// What the core wants in standalone mode (`hn-core`, tests `modes`): addresses, and no way out.
+fn standalone() -> (FirewallPlan, ServicePlan) {
+    let (interface, address) = ("hnap0".parse().unwrap(), "192.168.173.1/24".parse().unwrap());
+    let dhcp = DhcpPlan {
+        first: Ipv4Addr::new(192, 168, 173, 2),
+        last: Ipv4Addr::new(192, 168, 173, 254),
+        lease_time: Duration::from_secs(604_800),
+        router: None,
+        dns: None,
+        domain: None,
+        reservations: Vec::new(),
+    };
+    let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host };
+    (
+        FirewallPlan { segments: vec![segment], ..FirewallPlan::default() },
+        ServicePlan { segment: Some(ServiceSegment { interface, address, dhcp, dns: None }) },
+    )
+}
+
+#[test]
+fn devices_of_standalone_mode_get_addresses_and_reach_the_host_and_each_other_and_nothing_else() {
+    if require(Tier::Namespaces).is_missing() {
+        return;
+    }
+    let place = Namespace::new("standalone").unwrap();
+    let devices = [Namespace::new("phone").unwrap(), Namespace::new("laptop").unwrap()];
+    let outside = Namespace::new("outside").unwrap();
+    // An access point is to its stations what a bridge is to its ports.
+    place.ip("link add hnap0 type bridge").unwrap();
+    place.ip("link set hnap0 up").unwrap();
+    place.ip("addr add 192.168.173.1/24 dev hnap0").unwrap();
+    for (index, device) in devices.iter().enumerate() {
+        let port = format!("port{index}");
+        cable((&place, &port), (device, "eth0")).unwrap();
+        place.ip(&format!("link set {port} master hnap0")).unwrap();
+        await_ready(&place, &port).unwrap();
+    }
+    await_ready(&place, "hnap0").unwrap();
+    cable((&place, "wan0"), (&outside, "eth0")).unwrap();
+    place.ip("addr add 10.99.0.1/24 dev wan0").unwrap();
+    outside.ip("addr add 10.99.0.2/24 dev eth0").unwrap();
+    outside.ip("route add 192.168.173.0/24 via 10.99.0.1").unwrap();
+    await_ready(&place, "wan0").unwrap();
+    // The machine forwards for reasons of its own: what keeps the devices in is ours.
+    place.enter(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap()).unwrap();
+    let pings = |from: &Namespace, to: &str| {
+        from.attempt(&format!("ping -n -c 1 -W 2 {to}")).unwrap().status.success()
+    };
+    lane_in(&place, "leases-192.168.173.0-24.journal", async |lane, _, _| {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Rc::new(UndoJournal::open(&folder.path().join("undo.journal")).unwrap());
+        let mut firewall = LinuxFirewall::new(journal);
+        let (rules, services) = standalone();
+        assert_eq!(lane.apply(&services).await, Ok(Changed::Yes));
+        let leases = [Client::Udhcpc, Client::Dhclient].iter().zip(&devices);
+        let leases: Vec<_> =
+            leases.map(|(client, device)| lease::ask(*client, device, "eth0", SEEN).unwrap()).collect();
+        checks!(M070:
+            for lease in &leases {
+                assert_eq!(lease.address.octets()[..3], [192, 168, 173], "{lease:?}");
+                assert!(lease.address.is_private());
+                assert_eq!((lease.prefix, lease.seconds), (24, 604_800));
+                assert_eq!((lease.router, &*lease.domain.clone().unwrap_or_default()), (None, ""));
+                assert!(lease.dns.is_empty());
+            }
+            assert_ne!(leases[0].address, leases[1].address);
+        );
+        // A device may try a way out that nobody promised.
+        for device in &devices {
+            device.ip("route add default via 192.168.173.1").unwrap();
+        }
+        let (phone, laptop) = (leases[0].address.to_string(), leases[1].address.to_string());
+        assert!(
+            pings(&devices[0], "10.99.0.2"),
+            "without the rules there is a way: the test proves something"
+        );
+        assert_eq!(firewall.apply(&rules).await, Ok(Changed::Yes));
+        checks!(M073:
+            for device in &devices {
+                assert!(pings(device, "192.168.173.1"), "the host");
+                assert!(!pings(device, "10.99.0.2"), "outside is not reached");
+            }
+            assert!(pings(&devices[0], &laptop) && pings(&devices[1], &phone), "each other");
+            assert!(!pings(&outside, &phone), "nor does outside reach them");
+        );
+        assert_eq!(lane.apply(&ServicePlan::default()).await, Ok(Changed::Yes));
+        assert_eq!(firewall.apply(&FirewallPlan::default()).await, Ok(Changed::Yes));
     });
 }

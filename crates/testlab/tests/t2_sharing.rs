@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use hn_conformance::checks;
 use hn_testlab::lease::{self, Client};
 use hn_testlab::ns;
 use hn_testlab::product::children;
@@ -60,8 +61,14 @@ fn two_private_wires_are_one_segment() {
     scene.share(&PRIVATE).unwrap();
     let a = scene.online(0, Client::Udhcpc).unwrap();
     let b = scene.online(1, Client::Dhclient).unwrap();
-    assert_ne!(a.address, b.address);
-    scene.clients[0].run(&format!("ping -n -c 2 -W 5 {}", b.address)).unwrap();
+    checks!(M100:
+        assert_ne!(a.address, b.address);
+        assert_eq!((a.prefix, a.router), (b.prefix, b.router));
+        assert_eq!(a.address.octets()[..3], b.address.octets()[..3]);
+        scene.clients[0].run(&format!("ping -n -c 2 -W 5 {}", b.address)).unwrap();
+        let bridged = scene.router.ip("-o link show master hnbr0").unwrap().stdout;
+        assert!(PRIVATE.iter().all(|port| bridged.contains(port)), "{bridged}");
+    );
     scene.product.terminate().unwrap();
     scene.restored().unwrap();
 }
@@ -462,4 +469,114 @@ fn a_public_cable_that_is_pulled_and_plugged_in_again_goes_on() {
         Ok(scene.clients[0].attempt("ping -n -c 1 -W 2 203.0.113.1")?.status.success())
     })
     .unwrap();
+}
+
+#[test]
+fn the_sharedaccess_part_is_router_address_server_and_name_server_of_the_home_network() {
+    let Some(mut scene) = scene() else { return };
+    scene.share(&PRIVATE).unwrap();
+    let a = scene.online(0, Client::Udhcpc).unwrap();
+    let b = scene.online(1, Client::Dhclient).unwrap();
+    let host = std::net::Ipv4Addr::new(192, 168, 137, 1);
+    let seen = scene.internet.visits();
+    checks!(M133:
+        for lease in [&a, &b] {
+            assert_eq!((lease.router, lease.server, &lease.dns[..]), (Some(host), Some(host), &[host][..]));
+            assert_eq!(lease.domain.as_deref(), Some("mshome.net"));
+            assert!(lease.address.is_private() && lease.address.octets()[..3] == host.octets()[..3]);
+        }
+        assert_ne!(a.address, b.address);
+        assert!(seen.len() >= 2);
+        assert!(seen.iter().all(|visit| visit.peer == internet::UPLINK), "one public address for all: {seen:?}");
+        let outside = &scene.internet.place;
+        outside.ip(&format!("route add 192.168.137.0/24 via {}", internet::UPLINK)).unwrap();
+        for lease in [&a, &b] {
+            let asked = outside.attempt(&format!("ping -n -c 1 -W 1 {}", lease.address)).unwrap();
+            assert!(!asked.status.success(), "nobody outside gets in unasked");
+        }
+    );
+    let resolves = |client: &ns::Namespace| {
+        let question = format!("dig +short +time=1 +tries=1 @{host} {}", internet::WEB_NAME);
+        client.attempt(&question).unwrap().stdout.trim() == internet::WEB.to_string()
+    };
+    let reaches = |client: &ns::Namespace| {
+        client.attempt(&format!("ping -n -c 1 -W 2 {}", internet::GATEWAY)).unwrap().status.success()
+    };
+    assert!(resolves(&scene.clients[0]) && reaches(&scene.clients[0]));
+    scene.product.run(["service", "stop", "sharedaccess"]).unwrap();
+    checks!(M120:
+        assert!(!reaches(&scene.clients[0]), "no translation without the part");
+        assert!(!resolves(&scene.clients[0]), "no names without the part");
+        lease::ask(Client::Udhcpc, &scene.clients[1], PORT, Duration::from_secs(3)).unwrap_err();
+    );
+    scene.product.terminate().unwrap();
+}
+
+#[test]
+fn who_asks_for_an_address_on_the_public_side_gets_none() {
+    let Some(mut scene) = scene() else { return };
+    scene.share(&[PRIVATE[0]]).unwrap();
+    scene.online(0, Client::Udhcpc).unwrap();
+    checks!(M082:
+        let short = Duration::from_secs(4);
+        lease::ask(Client::Udhcpc, &scene.internet.place, "wan0", short).unwrap_err();
+        // Nor on a wire that is not shared.
+        lease::ask(Client::Udhcpc, &scene.clients[1], PORT, short).unwrap_err();
+        lease::ask(Client::Udhcpc, &scene.clients[0], PORT, LEASE).unwrap();
+    );
+}
+
+#[test]
+fn what_private_wires_send_leaves_by_the_public_one_behind_its_address() {
+    let Some(mut scene) = scene() else { return };
+    scene.share(&PRIVATE).unwrap();
+    let leases = [scene.online(0, Client::Udhcpc).unwrap(), scene.online(1, Client::Udhcpc).unwrap()];
+    let visits = scene.internet.visits();
+    checks!(M102:
+        // The Internet has no route to private addresses: an answer can only have gone to a translated one.
+        assert!(visits.len() >= leases.len());
+        for visit in &visits {
+            assert_eq!(visit.peer, internet::UPLINK);
+            assert!(leases.iter().all(|lease| visit.peer != lease.address));
+        }
+        for client in &scene.clients {
+            client.run(&format!("ping -n -c 1 -W 5 {}", internet::GATEWAY)).unwrap();
+        }
+    );
+}
+
+#[test]
+fn a_public_network_without_internet_is_shared_as_well() {
+    if require(Tier::Namespaces).is_missing() {
+        return;
+    }
+    let mut scene = Wired::prepare().unwrap();
+    scene.router.ip("route del default").unwrap();
+    scene.product.start(&scene.router).unwrap();
+    scene.share(&[PRIVATE[0]]).unwrap();
+    let lease = lease::ask(Client::Udhcpc, &scene.clients[0], PORT, LEASE).unwrap();
+    let reach = |to: &dyn std::fmt::Display| {
+        scene.clients[0].attempt(&format!("ping -n -c 1 -W 2 {to}")).unwrap().status.success()
+    };
+    checks!(M078:
+        assert_eq!(lease.router.unwrap().octets(), [192, 168, 137, 1]);
+        assert!(!reach(&internet::WEB), "there is no Internet");
+        assert!(reach(&internet::GATEWAY), "but the public network is there");
+        assert_eq!(scene.product.field("/sharing/mode").unwrap(), "full");
+    );
+}
+
+#[test]
+fn addresses_are_given_while_the_public_cable_is_out() {
+    let Some(mut scene) = scene() else { return };
+    scene.share(&PRIVATE).unwrap();
+    let a = scene.online(0, Client::Dhclient).unwrap();
+    scene.internet.place.ip("link set wan0 down").unwrap();
+    assert!(!scene.clients[0].attempt("ping -n -c 1 -W 1 203.0.113.1").unwrap().status.success());
+    checks!(M083:
+        let again = lease::ask(Client::Dhclient, &scene.clients[0], PORT, LEASE).unwrap();
+        assert_eq!(again.address, a.address, "who had one keeps it");
+        let new = lease::ask(Client::Udhcpc, &scene.clients[1], PORT, LEASE).unwrap();
+        assert_eq!(new.router.unwrap().octets(), [192, 168, 137, 1], "and a newcomer gets one");
+    );
 }

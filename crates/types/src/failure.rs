@@ -55,7 +55,9 @@ codes! {
     /// The session does not exist (any more).
     InvalidHandle = 6, "invalid_handle", "InvalidHandle", 1;
     /// A limit of the service was reached.
-    LimitExceeded = 1220, "limit_exceeded", "LimitExceeded", 1;
+    LimitExceeded = 1816, "limit_exceeded", "LimitExceeded", 1;
+    /// The caller, or everybody together, has too many sessions.
+    SessionLimitExceeded = 1220, "session_limit_exceeded", "SessionLimitExceeded", 1;
     /// The operating system or the driver refused or failed.
     GenFailure = 31, "gen_failure", "Failed", 1;
     /// The thing asked for does not exist here.
@@ -64,6 +66,8 @@ codes! {
     InvalidParameter = 87, "invalid_parameter", "InvalidParameter", 2;
     /// Another connection already has the needed address (RAS 765).
     SharingAddressExists = 765, "sharing_address_exists", "SharingAddressExists", 1;
+    /// The service part is disabled.
+    ServiceDisabled = 1058, "service_disabled", "ServiceDisabled", 3;
     /// The service part is stopped.
     ServiceNotActive = 1062, "service_not_active", "ServiceNotActive", 3;
     /// A part the service needs is not there.

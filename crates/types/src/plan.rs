@@ -11,7 +11,11 @@ use core::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IfName, Key, KeyRole, MacAddr, Ssid, Subnet4, radio::PhyType, settings::Reservation};
+use crate::{
+    IfName, Key, KeyRole, MacAddr, Ssid, Subnet4,
+    radio::PhyType,
+    settings::{Protocol, Reservation},
+};
 
 /// An access point beside whatever else the radio does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,8 +123,29 @@ pub struct ForwardingPlan {
 /// What the firewall must guarantee. `docs/security.md` says the same in prose.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewallPlan {
-    /// One entry per private segment; empty means that the table does not exist.
+    /// One entry per private segment.
     pub segments: Vec<FirewallSegment>,
+    /// Ports that lead into a segment.
+    pub forwards: Vec<PortForward>,
+    /// Connections on which nothing reaches the host unasked.
+    pub closed: BTreeSet<IfName>,
+}
+
+/// A port of the host that leads to a device of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortForward {
+    /// Where the port is open.
+    pub public: IfName,
+    /// The private interface of the segment.
+    pub private: IfName,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port outside.
+    pub external_port: u16,
+    /// The device.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub internal_port: u16,
 }
 
 /// One private segment.

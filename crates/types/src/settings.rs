@@ -1,10 +1,11 @@
 //! What is configured, and the form in which it is stored.
 
 use alloc::{string::String, vec::Vec};
+use core::{fmt, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IfName, Key, Ssid};
+use crate::{Descriptor, IfName, Key, Ssid, part::StartTypes};
 
 /// `WLAN_HOSTED_NETWORK_CONNECTION_SETTINGS`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,21 @@ pub struct StoredSettings {
     /// Addresses promised to devices for ever.
     #[serde(default)]
     pub reservations: Vec<Reservation>,
+    /// Port mappings, oldest first.
+    #[serde(default)]
+    pub mappings: Vec<PortMapping>,
+    /// The id that the newest mapping got; ids are never used again.
+    #[serde(default)]
+    pub last_mapping: u32,
+    /// Connections on which nothing comes in unasked.
+    #[serde(default)]
+    pub firewalled: Vec<IfName>,
+    /// The access list of [`crate::security::ELEVATED_ACCESS`]; absent: the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevated_access: Option<Descriptor>,
+    /// When the parts of the service start.
+    #[serde(default)]
+    pub start_types: StartTypes,
 }
 
 impl StoredSettings {
@@ -61,6 +77,101 @@ pub struct Reservation {
     /// A name for people; empty when none was given.
     #[serde(default)]
     pub name: String,
+}
+
+/// Part a connection has in full sharing (`SHARINGCONNECTIONTYPE`: 0 and 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It leads out.
+    Public,
+    /// It is served.
+    Private,
+}
+
+impl Role {
+    /// `public` or `private`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+}
+
+/// The protocol of a port mapping (`INetSharingPortMappingProps::IPProtocol`: 6 or 17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Number 6.
+    Tcp,
+    /// Number 17.
+    Udp,
+}
+
+impl Protocol {
+    /// `tcp` or `udp`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
+    /// The number in the IPv4 header.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whom a port mapping is for (`ICS_TARGETTYPE`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MappingTarget {
+    /// The device that has a lease under this name, whatever its address; case does not matter.
+    Name(String),
+    /// This address of the private segment.
+    Address(Ipv4Addr),
+}
+
+impl fmt::Display for MappingTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// A port of a public connection that leads to a device (spec/internet-connection-sharing.md §5.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortMapping {
+    /// Its number, from 1.
+    pub id: u32,
+    /// The connection it belongs to; it acts while that is the public one of full sharing.
+    pub connection: IfName,
+    /// What it is called, at most 256 characters.
+    pub name: String,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port outside, 1 to 65,535.
+    pub external_port: u16,
+    /// The port of the device, 1 to 65,535.
+    pub internal_port: u16,
+    /// The device.
+    pub target: MappingTarget,
+    /// Whether it is switched on.
+    pub enabled: bool,
 }
 
 /// What an administrator decided, from `policy.toml` (only root writes it).

@@ -94,6 +94,16 @@ pub enum SetBy {
     User,
 }
 
+impl SetBy {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::User => "user",
+        }
+    }
+}
+
 /// Everything `status --json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

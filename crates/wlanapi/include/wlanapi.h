@@ -60,7 +60,9 @@ typedef struct _GUID {
 #define ERROR_NOT_SUPPORTED 50
 #define ERROR_INVALID_PARAMETER 87
 #define ERROR_SERVICE_NOT_ACTIVE 1062
+#define ERROR_SERVICE_DEPENDENCY_FAIL 1068
 #define ERROR_NOT_FOUND 1168
+#define ERROR_BAD_PROFILE 1206
 #define ERROR_REMOTE_SESSION_LIMIT_EXCEEDED 1220
 #define ERROR_TIMEOUT 1460
 #define ERROR_BAD_CONFIGURATION 1610
@@ -334,6 +336,67 @@ DWORD WINAPI WlanHostedNetworkSetSecondaryKey(HANDLE hClientHandle, DWORD dwKeyL
 DWORD WINAPI WlanHostedNetworkQuerySecondaryKey(HANDLE hClientHandle, PDWORD pdwKeyLength, PUCHAR *ppucKeyData,
                                                 PBOOL pbIsPassPhrase, PBOOL pbPersistent,
                                                 PWLAN_HOSTED_NETWORK_REASON pFailReason, PVOID pvReserved);
+
+/* FormatMessage is no part of wlanapi. These say in words what a return code or a fail reason of these functions means;
+ * NULL: they never return it. */
+static inline const char *hostednet_error_text(DWORD code) {
+    switch (code) {
+    case 0: return "The operation was successful.";
+    case 5: return "The right to do this is missing, or a policy of the administrator decides it.";
+    case 6: return "The handle is not open.";
+    case 8: return "There is not enough memory.";
+    case 14: return "There is not enough memory for the answer.";
+    case 31: return "The system or the driver failed.";
+    case 50: return "This is not supported.";
+    case 87: return "An argument is wrong.";
+    case 765: return "Another connection has the address that sharing needs.";
+    case 1062: return "The service is not running.";
+    case 1068: return "Something the service depends on is not running.";
+    case 1168: return "The named object does not exist.";
+    case 1206: return "The stored profile of the network is damaged.";
+    case 1220: return "There are too many sessions or commands.";
+    case 1460: return "A step did not end in time.";
+    case 1610: return "The hosted network is not configured yet.";
+    case 5023: return "This is not possible in the present state.";
+    default: return NULL;
+    }
+}
+
+static inline const char *hostednet_reason_text(WLAN_HOSTED_NETWORK_REASON reason) {
+    switch (reason) {
+    case wlan_hosted_network_reason_success: return "no failure";
+    case wlan_hosted_network_reason_unspecified: return "unknown cause";
+    case wlan_hosted_network_reason_bad_parameters: return "a bad argument";
+    case wlan_hosted_network_reason_service_shutting_down: return "the service is ending";
+    case wlan_hosted_network_reason_insufficient_resources: return "out of resources";
+    case wlan_hosted_network_reason_elevation_required: return "administrator rights are needed";
+    case wlan_hosted_network_reason_read_only: return "this can only be read";
+    case wlan_hosted_network_reason_persistence_failed: return "saving failed";
+    case wlan_hosted_network_reason_crypt_error: return "encryption or decryption failed";
+    case wlan_hosted_network_reason_impersonation: return "the service could not act as the caller";
+    case wlan_hosted_network_reason_stop_before_start: return "a stop without a start before it";
+    case wlan_hosted_network_reason_interface_available: return "the adapter became usable";
+    case wlan_hosted_network_reason_interface_unavailable: return "no adapter is usable";
+    case wlan_hosted_network_reason_miniport_stopped: return "the virtual adapter stopped";
+    case wlan_hosted_network_reason_miniport_started: return "the virtual adapter started";
+    case wlan_hosted_network_reason_incompatible_connection_started: return "a connection that excludes it began";
+    case wlan_hosted_network_reason_incompatible_connection_stopped: return "a connection that excluded it ended";
+    case wlan_hosted_network_reason_user_action: return "somebody asked for it";
+    case wlan_hosted_network_reason_client_abort: return "the program that held it went away";
+    case wlan_hosted_network_reason_ap_start_failed: return "the access point could not be started";
+    case wlan_hosted_network_reason_peer_arrived: return "the device joined";
+    case wlan_hosted_network_reason_peer_departed: return "the device left";
+    case wlan_hosted_network_reason_peer_timeout: return "the device was silent for too long";
+    case wlan_hosted_network_reason_gp_denied: return "a policy of the administrator forbids it";
+    case wlan_hosted_network_reason_service_unavailable: return "the service cannot be reached";
+    case wlan_hosted_network_reason_device_change: return "the adapter was changed";
+    case wlan_hosted_network_reason_properties_change: return "the settings were changed";
+    case wlan_hosted_network_reason_virtual_station_blocking_use: return "a virtual station is in the way";
+    case wlan_hosted_network_reason_service_available_on_virtual_station:
+        return "the virtual station is out of the way";
+    }
+    return NULL;
+}
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 //! its session dead connects again first; a call whose session dies under it is told 1062.
 
 use std::{
+    os::fd::AsRawFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -12,6 +13,7 @@ use std::{
 use futures_util::FutureExt;
 use hostednet::{Error, EventStream, Session, types::view::Snapshot};
 use tokio::{
+    net::UnixStream,
     runtime::Handle,
     sync::{Mutex as AsyncMutex, Notify, watch},
     task::JoinHandle,
@@ -20,6 +22,7 @@ use tokio::{
 
 use crate::{
     events,
+    ffi::fork::Kept,
     library::{self, Refusal},
     mirror::Mirror,
     notify::{Notifier, Registration},
@@ -33,12 +36,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Client {
     io: Handle,
     socket: PathBuf,
-    session: AsyncMutex<Option<Session>>,
+    session: AsyncMutex<Option<Live>>,
     connected: Notify,
     closed: watch::Sender<bool>,
     notifier: Arc<Notifier>,
     /// The event pump, while HNWK is registered. Locked for the whole of a registration.
     pump: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A session, and what keeps its socket to this process. Fields are dropped in this order.
+#[derive(Debug)]
+struct Live {
+    _kept: Kept,
+    session: Session,
 }
 
 impl Client {
@@ -94,16 +104,30 @@ impl Client {
     /// The live session, connecting if there is none.
     async fn session(&self) -> Result<Session, Error> {
         let mut slot = self.session.lock().await;
-        if let Some(session) = slot.as_ref()
-            && session.closed().now_or_never().is_none()
+        if let Some(live) = slot.as_ref()
+            && live.session.closed().now_or_never().is_none()
         {
-            return Ok(session.clone());
+            return Ok(live.session.clone());
         }
         *slot = None;
-        let session = self.in_time(Session::connect(&self.socket)).await?;
-        *slot = Some(session.clone());
+        let live = self.in_time(self.connect()).await?;
+        let session = live.session.clone();
+        *slot = Some(live);
         self.connected.notify_waiters();
         Ok(session)
+    }
+
+    async fn connect(&self) -> Result<Live, Error> {
+        let absent = |error: std::io::Error| Error::NotRunning {
+            socket: self.socket.display().to_string(),
+            cause: error.to_string(),
+        };
+        // Not the blocking way: a service that accepts nobody must not hold up the other handles.
+        let stream =
+            UnixStream::connect(&self.socket).await.and_then(UnixStream::into_std).map_err(absent)?;
+        let socket = stream.as_raw_fd();
+        let session = Session::over(stream, &self.socket).await?;
+        Ok(Live { _kept: Kept::new(socket), session })
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -10,12 +10,14 @@
 //! | `wlanapi` | every connection to the service, the event pumps | sockets, timers | the process |
 //! | `wlanapi-notify`, one per handle that registered | the calls of the callback | its queue | the handle is closed |
 //!
-//! **Invariant:** a handle is a number in a table (`library.rs`), never a pointer, and never used twice.
+//! **Invariant:** a handle is a number in a table (`library.rs`), never a pointer, and never used twice, not even
+//! by a child of `fork`.
 //! **Invariant:** no function waits for a callback but those that end a registration, and those not from inside it.
 //! **Invariant:** no panic crosses the boundary, and the session of a handle is the only thing that holds
 //! references: it ends with the handle or the process.
 //!
-//! After `fork` the child has no handles: each is unknown (6) there, and it may open its own.
+//! After `fork` the child has no handles: each is unknown (6) there, and it may open its own. It has closed its copies of the
+//! sockets before `fork` returned, so that a session ends with the process that opened it (`ffi/fork.rs`).
 
 #![warn(missing_docs)]
 
@@ -23,11 +25,11 @@ mod client;
 mod events;
 mod ffi;
 mod library;
+mod mailbox;
 mod mirror;
 mod notify;
-mod profile;
 mod reasons;
-mod security;
+mod sync;
 pub mod types;
 
 pub use ffi::{hosted::*, memory::*, session::*};

@@ -2,17 +2,24 @@
 
 use std::{
     collections::HashMap,
-    process,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
 };
 
 use hostednet::{Error, types::Reason};
 use nix::sys::signal::{SigSet, SigmaskHow};
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
 
 use crate::{
     client::Client,
+    ffi::fork::PerProcess,
     types::{
         DWORD, ERROR_GEN_FAILURE, ERROR_INVALID_HANDLE, ERROR_INVALID_PARAMETER, ERROR_NOT_ENOUGH_MEMORY,
         ERROR_REMOTE_SESSION_LIMIT_EXCEEDED, ERROR_SERVICE_NOT_ACTIVE, WLAN_HOSTED_NETWORK_REASON,
@@ -54,42 +61,33 @@ impl From<Error> for Refusal {
 /// The library in one process.
 #[derive(Debug)]
 struct Library {
-    process: u32,
     io: Handle,
-    handles: Mutex<Handles>,
+    handles: Mutex<HashMap<usize, Arc<Client>>>,
+    /// The thread ends with it.
+    _life: oneshot::Sender<()>,
 }
 
-#[derive(Debug, Default)]
-struct Handles {
-    last: usize,
-    open: HashMap<usize, Arc<Client>>,
-}
+static LIBRARY: PerProcess<Library> = PerProcess::new();
 
-static LIBRARY: Mutex<Option<Arc<Library>>> = Mutex::new(None);
+/// The last handle. A child of `fork` counts on, so that no number of its parent means anything there.
+static LAST: AtomicUsize = AtomicUsize::new(0);
 
 /// The library, begun when it is needed first. A child of `fork` has no thread and begins again.
-fn library() -> Result<Arc<Library>, Refusal> {
-    let mut slot = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
-    match slot.as_ref() {
-        Some(library) if library.process == process::id() => return Ok(Arc::clone(library)),
-        // The parent's: its connections must not be closed from here.
-        Some(_) => std::mem::forget(slot.take()),
-        None => {}
-    }
-    let library = Arc::new(Library {
-        process: process::id(),
-        io: start().ok_or(Refusal::new(ERROR_NOT_ENOUGH_MEMORY, Reason::InsufficientResources))?,
-        handles: Mutex::default(),
-    });
-    *slot = Some(Arc::clone(&library));
-    Ok(library)
+fn library() -> Result<&'static Library, Refusal> {
+    LIBRARY
+        .get_or_make(|| start().ok_or(Refusal::new(ERROR_NOT_ENOUGH_MEMORY, Reason::InsufficientResources)))
 }
 
 /// Starts the thread that drives every connection until the process ends.
-fn start() -> Option<Handle> {
+fn start() -> Option<Library> {
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-    let handle = runtime.handle().clone();
-    spawn("wlanapi", move || runtime.block_on(std::future::pending::<()>())).then_some(handle)
+    let (life, end) = oneshot::channel::<()>();
+    let io = runtime.handle().clone();
+    let run = move || {
+        // An error is what the end of the sender comes to.
+        let _ = runtime.block_on(end);
+    };
+    spawn("wlanapi", run).then(|| Library { io, handles: Mutex::default(), _life: life })
 }
 
 /// Starts a thread that takes none of the program's signals. `false`: the system has no room for it.
@@ -104,7 +102,7 @@ pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> bool {
 }
 
 impl Library {
-    fn handles(&self) -> std::sync::MutexGuard<'_, Handles> {
+    fn handles(&self) -> MutexGuard<'_, HashMap<usize, Arc<Client>>> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,7 +124,7 @@ pub(crate) fn wait<T: Send + 'static>(
 pub(crate) fn open() -> Result<usize, Refusal> {
     const FULL: Refusal = Refusal::new(ERROR_REMOTE_SESSION_LIMIT_EXCEEDED, Reason::InsufficientResources);
     let library = library()?;
-    if library.handles().open.len() >= HANDLES {
+    if library.handles().len() >= HANDLES {
         return Err(FULL);
     }
     let client = Client::new(library.io.clone());
@@ -134,23 +132,20 @@ pub(crate) fn open() -> Result<usize, Refusal> {
         client.close();
         return Err(refusal);
     }
-    let number = {
+    let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+    {
         let mut handles = library.handles();
-        let next = handles.last.checked_add(1).filter(|_| handles.open.len() < HANDLES);
-        if let Some(next) = next {
-            handles.last = next;
-            handles.open.insert(next, Arc::clone(&client));
+        if handles.len() < HANDLES {
+            handles.insert(number, client);
+            return Ok(number);
         }
-        next
-    };
-    number.ok_or_else(|| {
-        client.close();
-        FULL
-    })
+    }
+    client.close();
+    Err(FULL)
 }
 
 fn known(number: usize) -> Option<Arc<Client>> {
-    library().ok()?.handles().open.get(&number).cloned()
+    library().ok()?.handles().get(&number).cloned()
 }
 
 /// The client behind a handle, for functions that need no service.
@@ -171,7 +166,7 @@ pub(crate) fn client(number: usize) -> Result<Arc<Client>, Refusal> {
 
 /// Ends a handle and everything that is bound to it.
 pub(crate) fn close(number: usize) -> Result<(), Refusal> {
-    let client = library()?.handles().open.remove(&number).ok_or(Refusal::HANDLE)?;
+    let client = library()?.handles().remove(&number).ok_or(Refusal::HANDLE)?;
     client.close();
     Ok(())
 }

@@ -1,13 +1,9 @@
 //! The registration of a handle and the thread that calls its callback.
 //!
 //! Events are queued by the pump and delivered one after the other by one thread, which is the only one that ever runs
-//! the callback and waits for nothing else. Nobody waits for it but who ends the registration.
+//! the callback and waits for nothing else (`mailbox.rs`).
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, ThreadId},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hostednet::types::Reason;
 use tokio::sync::Notify;
@@ -15,6 +11,7 @@ use tokio::sync::Notify;
 use crate::{
     ffi::callback::Callback,
     library::{self, Refusal},
+    mailbox::{Ended, Mailbox},
     types::{
         DWORD, ERROR_NOT_ENOUGH_MEMORY, GUID, WLAN_HOSTED_NETWORK_DATA_PEER_STATE_CHANGE,
         WLAN_HOSTED_NETWORK_RADIO_STATE, WLAN_HOSTED_NETWORK_STATE_CHANGE, WLAN_NOTIFICATION_SOURCE_HNWK,
@@ -80,93 +77,57 @@ impl Registration {
     }
 }
 
-#[derive(Debug, Default)]
-struct State {
-    registration: Option<Registration>,
-    queue: VecDeque<Notice>,
-    /// The notification delivered last.
-    last: Option<Notice>,
-    thread: Option<ThreadId>,
-    started: bool,
-    /// Deliveries begun and ended; a callback runs while they differ.
-    begun: u64,
-    done: u64,
-    ended: bool,
-}
-
 /// The registration of one handle.
 #[derive(Debug)]
 pub(crate) struct Notifier {
-    state: Mutex<State>,
-    changed: Condvar,
+    mailbox: Mailbox<Registration, Notice>,
+    /// The thread runs.
+    started: Mutex<bool>,
     empty: Notify,
 }
 
 impl Notifier {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), empty: Notify::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { mailbox: Mailbox::new(), started: Mutex::new(false), empty: Notify::new() }
     }
 
     /// Replaces the registration; what waits for the old one is dropped. Returns the mask that was.
     pub(crate) fn register(self: &Arc<Self>, registration: Registration) -> Result<DWORD, Refusal> {
-        let mut state = self.state();
-        if state.ended {
-            return Err(Refusal::HANDLE);
-        }
-        if !state.started {
-            let this = Arc::clone(self);
-            if !library::spawn("wlanapi-notify", move || this.run()) {
-                return Err(Refusal::new(ERROR_NOT_ENOUGH_MEMORY, Reason::InsufficientResources));
+        {
+            let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*started {
+                let this = Arc::clone(self);
+                if !library::spawn("wlanapi-notify", move || this.run()) {
+                    return Err(Refusal::new(ERROR_NOT_ENOUGH_MEMORY, Reason::InsufficientResources));
+                }
+                *started = true;
             }
-            state.started = true;
         }
-        state.queue.clear();
-        state.last = None;
-        let before = state.registration.replace(registration);
+        let before = self.mailbox.register(registration).map_err(|Ended| Refusal::HANDLE)?;
         self.empty.notify_one();
-        Ok(before.map_or(WLAN_NOTIFICATION_SOURCE_NONE, |before| before.sources))
+        Ok(mask(before))
     }
 
     /// Ends the registration and waits for a callback that is running. Returns the mask that was.
     pub(crate) fn unregister(&self) -> DWORD {
-        let mut state = self.state();
-        let before = state.registration.take();
-        state.queue.clear();
+        let before = self.mailbox.unregister();
         self.empty.notify_one();
-        let running = state.begun;
-        // Inside the callback, waiting for it would never end.
-        if state.thread != Some(thread::current().id()) {
-            while state.done < running {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-        }
-        before.map_or(WLAN_NOTIFICATION_SOURCE_NONE, |before| before.sources)
+        mask(before)
     }
 
     /// The same for good: the thread ends.
     pub(crate) fn end(&self) {
-        self.state().ended = true;
-        self.changed.notify_all();
-        self.unregister();
+        self.mailbox.end();
     }
 
     /// How many notifications there is room for.
     pub(crate) fn room(&self) -> usize {
-        QUEUE.saturating_sub(self.state().queue.len())
+        QUEUE.saturating_sub(self.mailbox.waiting())
     }
 
     /// Queues notifications, if anybody is registered for them.
     pub(crate) fn push(&self, notices: Vec<Notice>) {
-        let mut state = self.state();
-        if state.registration.as_ref().is_some_and(Registration::wants_events) {
-            state.queue.extend(notices);
-            drop(state);
-            self.changed.notify_all();
-        }
+        self.mailbox.put(notices, Registration::wants_events);
     }
 
     /// Resolves when the queue has run empty.
@@ -178,27 +139,72 @@ impl Notifier {
 
     /// The thread: delivers until the handle is closed.
     fn run(&self) {
-        let mut state = self.state();
-        state.thread = Some(thread::current().id());
-        while !state.ended {
-            let Some(notice) = state.queue.pop_front() else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            if state.queue.is_empty() {
-                self.empty.notify_one();
-            }
-            let Some(registration) = state.registration else { continue };
-            if registration.ignore_duplicate && state.last.as_ref() == Some(&notice) {
-                continue;
-            }
-            state.last = Some(notice.clone());
-            state.begun += 1;
-            drop(state);
-            registration.callback.deliver(&notice);
-            state = self.state();
-            state.done = state.begun;
-            self.changed.notify_all();
-        }
+        self.mailbox.read(
+            |registration| registration.ignore_duplicate,
+            || self.empty.notify_one(),
+            |registration, notice| registration.callback.deliver(notice),
+        );
+    }
+}
+
+/// The sources somebody had registered.
+fn mask(before: Option<Registration>) -> DWORD {
+    before.map_or(WLAN_NOTIFICATION_SOURCE_NONE, |before| before.sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// What a program that ignores duplicates, or does not, is told of `mail`.
+    fn told(ignores: bool, mail: &[u8]) -> Vec<u8> {
+        let mailbox: Mailbox<bool, u8> = Mailbox::new();
+        let told = RefCell::new(Vec::new());
+        assert!(matches!(mailbox.register(ignores), Ok(None)));
+        mailbox.put(mail.to_vec(), |_| true);
+        let empty = RefCell::new(0);
+        mailbox.read(
+            |ignores| *ignores,
+            || *empty.borrow_mut() += 1,
+            |_, mail| {
+                told.borrow_mut().push(*mail);
+                if mailbox.waiting() == 0 {
+                    mailbox.end();
+                }
+            },
+        );
+        assert_eq!(*empty.borrow(), 1);
+        told.into_inner()
+    }
+
+    #[test]
+    fn equal_notifications_in_a_row_are_told_once_to_those_who_ask_for_that() {
+        assert_eq!(told(true, &[1, 1, 2, 1, 1, 1, 3]), [1, 2, 1, 3]);
+        assert_eq!(told(false, &[1, 1, 2, 1, 1, 1, 3]), [1, 1, 2, 1, 1, 1, 3]);
+    }
+
+    #[test]
+    fn a_new_registration_has_been_told_nothing() {
+        let mailbox: Mailbox<u8, u8> = Mailbox::new();
+        let told = RefCell::new(Vec::new());
+        assert!(matches!(mailbox.register(1), Ok(None)));
+        mailbox.put(vec![7, 8], |_| true);
+        mailbox.read(
+            |_| true,
+            || {},
+            |registration, mail| {
+                told.borrow_mut().push((registration, *mail));
+                if registration == 1 {
+                    assert!(matches!(mailbox.register(2), Ok(Some(1))), "8 is dropped");
+                    mailbox.put(vec![7], |_| true);
+                } else {
+                    mailbox.end();
+                }
+            },
+        );
+        assert_eq!(told.into_inner(), [(1, 7), (2, 7)]);
+        assert!(mailbox.register(3).is_err());
     }
 }

@@ -70,6 +70,9 @@ pub const WLAN_SECURABLE_OBJECT_COUNT: WLAN_SECURABLE_OBJECT = 17;
 pub const wlan_intf_opcode_interface_state: WLAN_INTF_OPCODE = 6;
 pub const wlan_intf_opcode_hosted_network_capable: WLAN_INTF_OPCODE = 15;
 
+/// From the first code of automatic configuration to the last of a vendor's.
+pub const WLAN_INTF_OPCODES: std::ops::RangeInclusive<WLAN_INTF_OPCODE> = 1..=0x3fff_ffff;
+
 pub const wlan_interface_state_connected: i32 = 1;
 pub const wlan_interface_state_disconnected: i32 = 4;
 

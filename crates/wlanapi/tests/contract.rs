@@ -7,6 +7,7 @@
     reason = "every pointer here is a local of the test or what the call returned"
 )]
 
+mod session;
 mod world;
 
 use std::{
@@ -14,163 +15,17 @@ use std::{
     mem::{align_of, offset_of, size_of},
     ptr::{null, null_mut},
     sync::{
-        Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, Sender, channel},
+        mpsc::channel,
     },
     thread,
 };
 
+use hn_conformance::checks;
+use session::*;
 use windows_sys::Win32::{Foundation::HANDLE, NetworkManagement::WiFi::*};
 use wlanapi::types as ours;
-use world::{LIMIT, World, run, wait};
-
-const SUCCESS: u32 = 0;
-
-fn open() -> HANDLE {
-    let (mut version, mut handle) = (0, null_mut());
-    assert_eq!(unsafe { WlanOpenHandle(2, null(), &mut version, &mut handle) }, SUCCESS);
-    assert_eq!(version, 2);
-    assert!(!handle.is_null());
-    handle
-}
-
-fn close(handle: HANDLE) {
-    assert_eq!(unsafe { WlanCloseHandle(handle, null()) }, SUCCESS);
-}
-
-type Plain = unsafe extern "system" fn(HANDLE, *mut WLAN_HOSTED_NETWORK_REASON, *const c_void) -> u32;
-
-/// Return code and fail reason.
-fn plain(function: Plain, handle: HANDLE) -> (u32, i32) {
-    let mut reason = -1;
-    let code = unsafe { function(handle, &mut reason, null()) };
-    (code, reason)
-}
-
-fn status(handle: HANDLE) -> (WLAN_HOSTED_NETWORK_STATUS, Vec<WLAN_HOSTED_NETWORK_PEER_STATE>) {
-    let mut status = null_mut();
-    assert_eq!(unsafe { WlanHostedNetworkQueryStatus(handle, &mut status, null()) }, SUCCESS);
-    let copy = unsafe { *status };
-    let peers = unsafe { &raw const (*status).PeerList }.cast::<WLAN_HOSTED_NETWORK_PEER_STATE>();
-    let peers = (0..copy.dwNumberOfPeers as usize).map(|i| unsafe { *peers.add(i) }).collect();
-    unsafe { WlanFreeMemory(status.cast()) };
-    (copy, peers)
-}
-
-fn state(handle: HANDLE) -> i32 {
-    status(handle).0.HostedNetworkState
-}
-
-/// Size, bytes and value type.
-fn property(handle: HANDLE, opcode: i32) -> Result<(Vec<u8>, i32), u32> {
-    let (mut size, mut data, mut kind) = (0, null_mut(), -1);
-    match unsafe { WlanHostedNetworkQueryProperty(handle, opcode, &mut size, &mut data, &mut kind, null()) } {
-        SUCCESS => {
-            let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size as usize) }.to_vec();
-            unsafe { WlanFreeMemory(data) };
-            Ok((bytes, kind))
-        }
-        code => Err(code),
-    }
-}
-
-fn set_property(handle: HANDLE, opcode: i32, bytes: &[u8]) -> (u32, i32) {
-    let mut reason = -1;
-    let data = if bytes.is_empty() { null() } else { bytes.as_ptr().cast() };
-    let size = bytes.len() as u32;
-    let code = unsafe { WlanHostedNetworkSetProperty(handle, opcode, size, data, &mut reason, null()) };
-    (code, reason)
-}
-
-fn connection(ssid: &[u8], length: u32, peers: u32) -> Vec<u8> {
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend(ssid);
-    bytes.resize(36, 0);
-    bytes.extend(peers.to_ne_bytes());
-    bytes
-}
-
-fn set_key(handle: HANDLE, bytes: &[u8], passphrase: bool, persistent: bool) -> (u32, i32) {
-    let mut reason = -1;
-    let (length, data) = (bytes.len() as u32, bytes.as_ptr());
-    let data = if bytes.is_empty() { null() } else { data };
-    let flags = (passphrase.into(), persistent.into());
-    let code = unsafe {
-        WlanHostedNetworkSetSecondaryKey(handle, length, data, flags.0, flags.1, &mut reason, null())
-    };
-    (code, reason)
-}
-
-fn key(handle: HANDLE) -> (Vec<u8>, bool, bool) {
-    let (mut length, mut data, mut passphrase, mut persistent, mut reason) = (9, null_mut(), -1, -1, -1);
-    let code = unsafe {
-        WlanHostedNetworkQuerySecondaryKey(
-            handle,
-            &mut length,
-            &mut data,
-            &mut passphrase,
-            &mut persistent,
-            &mut reason,
-            null(),
-        )
-    };
-    assert_eq!((code, reason), (SUCCESS, 0));
-    if length == 0 {
-        assert!(data.is_null());
-        return (Vec::new(), passphrase != 0, persistent != 0);
-    }
-    let bytes = unsafe { std::slice::from_raw_parts(data, length as usize) }.to_vec();
-    unsafe { WlanFreeMemory(data.cast()) };
-    (bytes, passphrase != 0, persistent != 0)
-}
-
-/// A notification as a callback sees it.
-#[derive(Debug, PartialEq)]
-enum Seen {
-    State(i32, i32, i32),
-    Peer(u8, i32, i32, i32),
-    Radio(u32, u32),
-}
-
-unsafe extern "system" fn seen(data: *mut L2_NOTIFICATION_DATA, context: *mut c_void) {
-    let sender = unsafe { &*context.cast::<Mutex<Sender<Seen>>>() };
-    let data = unsafe { &*data };
-    assert_eq!(data.NotificationSource, 0x80);
-    let seen = match (data.NotificationCode, data.dwDataSize) {
-        (0x1000, 12) => {
-            let change = unsafe { &*data.pData.cast::<WLAN_HOSTED_NETWORK_STATE_CHANGE>() };
-            Seen::State(change.OldState, change.NewState, change.StateChangeReason)
-        }
-        (0x1001, 28) => {
-            let change = unsafe { &*data.pData.cast::<WLAN_HOSTED_NETWORK_DATA_PEER_STATE_CHANGE>() };
-            assert_eq!(change.OldState.PeerMacAddress, change.NewState.PeerMacAddress);
-            let mac = change.NewState.PeerMacAddress[5];
-            let (old, new) = (change.OldState.PeerAuthState, change.NewState.PeerAuthState);
-            Seen::Peer(mac, old, new, change.PeerStateChangeReason)
-        }
-        (0x1002, 8) => {
-            let radio = unsafe { &*data.pData.cast::<WLAN_HOSTED_NETWORK_RADIO_STATE>() };
-            Seen::Radio(radio.dot11SoftwareRadioState as u32, radio.dot11HardwareRadioState as u32)
-        }
-        other => panic!("{other:?}"),
-    };
-    sender.lock().unwrap().send(seen).unwrap();
-}
-
-fn register(handle: HANDLE, sources: u32) -> Receiver<Seen> {
-    let (sender, receiver) = channel();
-    let context = Box::into_raw(Box::new(Mutex::new(sender)));
-    let code = unsafe {
-        WlanRegisterNotification(handle, sources, 0, Some(seen), context.cast(), null(), null_mut())
-    };
-    assert_eq!(code, SUCCESS);
-    receiver
-}
-
-fn next(notifications: &Receiver<Seen>) -> Seen {
-    notifications.recv_timeout(LIMIT).unwrap()
-}
+use world::{World, run, wait};
 
 macro_rules! same {
     ($($name:ident { $($field:ident),* })*) => {
@@ -216,24 +71,51 @@ fn the_call_order_of_a_typical_client_works() {
     run("the_call_order_of_a_typical_client_works", |_| {
         let handle = open();
         let events = register(handle, 0xffff);
-        assert_eq!(property(handle, 0), Err(1610), "nothing is configured yet");
-        assert_eq!(property(handle, 2), Err(1610));
-        assert_eq!(plain(WlanHostedNetworkInitSettings, handle), (SUCCESS, 0));
-        let (enable, kind) = property(handle, 3).unwrap();
-        assert_eq!((enable, kind), (1_i32.to_ne_bytes().to_vec(), 2));
-        let (settings, _) = property(handle, 0).unwrap();
-        assert_eq!((settings.len(), &settings[36..]), (40, &100_u32.to_ne_bytes()[..]));
-        assert_eq!(plain(WlanHostedNetworkInitSettings, handle), (SUCCESS, 0));
-        assert_eq!(property(handle, 0).unwrap().0, settings, "a second time changes nothing");
-        let (security, kind) = property(handle, 1).unwrap();
-        assert_eq!((security, kind), ([7_u32.to_ne_bytes(), 4_u32.to_ne_bytes()].concat(), 0));
-        assert_eq!(state(handle), 1);
-        assert_eq!(set_property(handle, 0, &connection(b"Office <1>", 10, 12)), (SUCCESS, 0));
-        assert_eq!(property(handle, 0).unwrap().0, connection(b"Office <1>", 10, 12));
+        checks!(M024:
+            assert_eq!(property(handle, 0), Err(1610), "nothing is configured yet");
+            assert_eq!(property(handle, 2), Err(1610));
+            assert_eq!(plain(WlanHostedNetworkInitSettings, handle), (SUCCESS, 0));
+            let settings = property(handle, 0).unwrap();
+            assert_eq!((settings.0.len(), &settings.0[36..]), (40, &100_u32.to_ne_bytes()[..]));
+            let profile = property(handle, 2).unwrap();
+            assert_eq!(plain(WlanHostedNetworkInitSettings, handle), (SUCCESS, 0));
+            assert_eq!(property(handle, 0).unwrap(), settings, "a second time changes nothing");
+            assert_eq!(property(handle, 2).unwrap(), profile, "a second time changes nothing");
+            assert_eq!(plain(WlanHostedNetworkStartUsing, handle), (SUCCESS, 0), "ready to use");
+            assert_eq!(plain(WlanHostedNetworkStopUsing, handle), (SUCCESS, 0));
+            assert_eq!(next(&events), Seen::State(1, 2, 17));
+            assert_eq!(next(&events), Seen::State(2, 1, 17));
+        );
+        checks!(M025:
+            let (enable, kind) = property(handle, 3).unwrap();
+            assert_eq!((enable, kind), (1_i32.to_ne_bytes().to_vec(), 2), "allowed, by the user");
+            assert_eq!(state(handle), 1, "available");
+        );
+        checks!(M026:
+            assert_eq!(property(handle, 0).unwrap().1, 2);
+            let (security, kind) = property(handle, 1).unwrap();
+            assert_eq!((security, kind), ([7_u32.to_ne_bytes(), 4_u32.to_ne_bytes()].concat(), 0));
+            assert_eq!(property(handle, 2).unwrap().1, 0);
+            assert_eq!(property(handle, 3).unwrap().0.len(), 4);
+        );
+        checks!(M027:
+            assert_eq!(set_property(handle, 0, &connection(b"Office <1>", 10, 12)), (SUCCESS, 0));
+            assert_eq!(property(handle, 0).unwrap().0, connection(b"Office <1>", 10, 12));
+            assert_eq!(set_property(handle, 3, &0_i32.to_ne_bytes()), (SUCCESS, 0));
+            assert_eq!(property(handle, 3).unwrap().0, 0_i32.to_ne_bytes());
+            assert_eq!(set_property(handle, 3, &1_i32.to_ne_bytes()), (SUCCESS, 0));
+            assert_eq!(next(&events), Seen::State(1, 0, 17));
+            assert_eq!(next(&events), Seen::State(0, 1, 17));
+        );
         assert_eq!(set_key(handle, b"correct horse\0", true, true), (SUCCESS, 0));
-        assert_eq!(plain(WlanHostedNetworkForceStop, handle), (SUCCESS, 0), "while idle, too");
-        assert_eq!(plain(WlanHostedNetworkStartUsing, handle), (SUCCESS, 0));
-        assert_eq!(next(&events), Seen::State(1, 2, 17));
+        checks!(M007, M066:
+            assert_eq!(state(handle), wlan_hosted_network_idle, "before the start");
+            assert_eq!(property(handle, 3).unwrap().0, 1_i32.to_ne_bytes());
+            assert_eq!(plain(WlanHostedNetworkForceStop, handle), (SUCCESS, 0), "while idle, too");
+            assert_eq!(plain(WlanHostedNetworkStartUsing, handle), (SUCCESS, 0));
+            assert_eq!(next(&events), Seen::State(1, 2, 17));
+            assert_eq!(state(handle), wlan_hosted_network_active, "after the start");
+        );
         let (active, peers) = status(handle);
         assert_eq!((active.HostedNetworkState, peers.len()), (2, 0));
         assert_ne!(active.IPDeviceID.data1, 0);
@@ -283,8 +165,11 @@ fn devices_are_announced_before_and_after_and_depart_before_the_stop() {
         let mut off = vec![next(&events), next(&events)];
         off.sort_by_key(|seen| matches!(seen, Seen::Radio(..)));
         assert_eq!(off, [Seen::State(1, 0, 12), Seen::Radio(2, 1)]);
-        let (code, reason) = plain(WlanHostedNetworkStartUsing, handle);
-        assert_eq!((code, reason), (5023, 12));
+        checks!(M020:
+            assert_eq!(plain(WlanHostedNetworkStartUsing, handle), (5023, 12), "unavailable");
+            assert_eq!(plain(WlanHostedNetworkForceStart, handle), (5023, 12), "unavailable");
+            assert_eq!(plain(WlanHostedNetworkStopUsing, handle), (5023, 10), "not started");
+        );
         close(handle);
     });
 }
@@ -293,17 +178,35 @@ fn devices_are_announced_before_and_after_and_depart_before_the_stop() {
 fn keys_are_taken_and_given_back_in_both_forms() {
     run("keys_are_taken_and_given_back_in_both_forms", |_| {
         let handle = open();
-        assert_eq!(key(handle).0, b"");
-        for length in [9, 64] {
-            let mut text = vec![b'k'; length - 1];
-            text.push(0);
-            assert_eq!(set_key(handle, &text, true, true), (SUCCESS, 0));
-            assert_eq!(key(handle), (text, true, true));
-        }
+        checks!(M045:
+            assert_eq!(plain(WlanHostedNetworkInitSettings, handle), (SUCCESS, 0));
+            assert_eq!(key(handle).0, b"", "none is made with the settings");
+            assert_eq!(plain(WlanHostedNetworkRefreshSecuritySettings, handle), (SUCCESS, 0));
+            assert_eq!(key(handle).0, b"", "nor with a new primary key");
+            assert_eq!(plain(WlanHostedNetworkStartUsing, handle), (SUCCESS, 0));
+            assert_eq!(plain(WlanHostedNetworkStopUsing, handle), (SUCCESS, 0));
+            assert_eq!(key(handle).0, b"", "nor with a start");
+        );
+        checks!(M028, M037:
+            for length in [9, 10, 63, 64] {
+                let mut text: Vec<u8> = (b' '..=b'~').cycle().take(length - 1).collect();
+                text.push(0);
+                for persistent in [true, false] {
+                    assert_eq!(set_key(handle, &text, true, persistent), (SUCCESS, 0));
+                    assert_eq!(key(handle), (text.clone(), true, persistent));
+                }
+            }
+        );
         let raw: Vec<u8> = (0..32).collect();
-        assert_eq!(set_key(handle, &raw, false, false), (SUCCESS, 0));
-        assert_eq!(key(handle), (raw.clone(), false, false));
+        checks!(M028, M038:
+            assert_eq!(set_key(handle, &raw, false, true), (SUCCESS, 0));
+            assert_eq!(key(handle), (raw.clone(), false, true));
+            assert_eq!(set_key(handle, &raw, false, false), (SUCCESS, 0));
+            assert_eq!(key(handle), (raw.clone(), false, false));
+        );
+        let longer = [vec![b'k'; 64], vec![0]].concat();
         let bad: &[(&[u8], bool)] = &[
+            (&longer, true),
             (b"1234567\0", true),
             (b"12345678", true),
             (b"1234\x005678\0", true),
@@ -313,9 +216,11 @@ fn keys_are_taken_and_given_back_in_both_forms() {
             (&[7; 33], false),
             (b"\0", true),
         ];
-        for (bytes, passphrase) in bad {
-            assert_eq!(set_key(handle, bytes, *passphrase, true), (87, 2), "{bytes:?}");
-        }
+        checks!(M042:
+            for (bytes, passphrase) in bad {
+                assert_eq!(set_key(handle, bytes, *passphrase, true), (87, 2), "{bytes:?}");
+            }
+        );
         let mut reason = -1;
         let empty =
             unsafe { WlanHostedNetworkSetSecondaryKey(handle, 0, b"x".as_ptr(), 1, 1, &mut reason, null()) };
@@ -324,8 +229,42 @@ fn keys_are_taken_and_given_back_in_both_forms() {
             unsafe { WlanHostedNetworkSetSecondaryKey(handle, 9, null(), 1, 1, &mut reason, null()) };
         assert_eq!((absent, reason), (87, 2));
         assert_eq!(key(handle).0, raw, "what was refused changed nothing");
-        assert_eq!(set_key(handle, b"", true, true), (SUCCESS, 0));
-        assert_eq!(key(handle).0, b"");
+        checks!(M039:
+            assert_eq!(set_key(handle, b"", true, true), (SUCCESS, 0));
+            assert_eq!(key(handle).0, b"");
+            assert_eq!(set_key(handle, b"", false, false), (SUCCESS, 0), "there was none");
+        );
+        close(handle);
+    });
+}
+
+#[test]
+fn the_primary_key_is_made_by_the_system_and_can_be_made_anew() {
+    run("the_primary_key_is_made_by_the_system_and_can_be_made_anew", |world: &World| {
+        let handle = open();
+        assert_eq!(plain(WlanHostedNetworkInitSettings, handle), (SUCCESS, 0));
+        let primary = || match world.session().keys().unwrap().primary {
+            Some(hostednet::types::Key::Passphrase(text)) => text.expose().to_owned(),
+            other => panic!("{other:?}"),
+        };
+        let before = primary();
+        let settings = property(handle, 0).unwrap();
+        checks!(M044:
+            assert_eq!(before.len(), 63, "as long as a passphrase can be");
+            let kinds: std::collections::BTreeSet<u8> = before.bytes().collect();
+            assert!(kinds.len() > 20, "of many different characters");
+            assert!(before.bytes().any(|byte| byte.is_ascii_digit()));
+            assert!(before.bytes().any(|byte| byte.is_ascii_alphabetic()));
+        );
+        checks!(M029:
+            assert_eq!(plain(WlanHostedNetworkRefreshSecuritySettings, handle), (SUCCESS, 0));
+            let after = primary();
+            assert_ne!(after, before);
+            assert_eq!(after.len(), 63);
+            let common = after.bytes().zip(before.bytes()).filter(|(new, old)| new == old).count();
+            assert!(common < 20, "nothing of the old key is in the new one");
+            assert_eq!(property(handle, 0).unwrap(), settings, "what the user configured stays");
+        );
         close(handle);
     });
 }
@@ -483,21 +422,42 @@ fn no_call_waits_for_a_callback_and_the_end_of_a_registration_does() {
 
 #[test]
 fn sources_other_than_the_hosted_network_stay_silent() {
-    run("sources_other_than_the_hosted_network_stay_silent", |_| {
-        let (silent, loud) = (open(), open());
-        let nothing = register(silent, 0x8);
-        let events = register(loud, 0x80 | 0x8);
-        for register in [1, 0] {
-            let code = unsafe { WlanRegisterVirtualStationNotification(silent, register, null()) };
-            assert_eq!(code, SUCCESS);
-        }
+    run("sources_other_than_the_hosted_network_stay_silent", |world: &World| {
+        let (silent, only, with_others) = (open(), open(), open());
+        let nothing = register(silent, 0x7f);
+        let events = register(only, 0x80);
+        let together = register(with_others, 0x80 | 0x8 | 0x10);
+        checks!(M015:
+            for register in [1, 0] {
+                for handle in [silent, with_others] {
+                    let code = unsafe { WlanRegisterVirtualStationNotification(handle, register, null()) };
+                    assert_eq!(code, SUCCESS);
+                }
+            }
+        );
+        // The sharing that starts and the leases it gives are no events of the hosted network.
         assert_eq!(plain(WlanHostedNetworkStartUsing, silent), (SUCCESS, 0));
-        assert_eq!(next(&events), Seen::State(1, 2, 17));
+        world.console("join 02:00:00:00:00:01 primary phone");
         assert_eq!(plain(WlanHostedNetworkStopUsing, silent), (SUCCESS, 0));
-        assert_eq!(next(&events), Seen::State(2, 1, 17));
+        let all =
+            [Seen::State(1, 2, 17), Seen::Peer(1, 0, 1, 20), Seen::Peer(1, 1, 0, 21), Seen::State(2, 1, 17)];
+        // `seen` itself looks at the source of each.
+        checks!(M013:
+            for expected in &all {
+                assert_eq!(next(&events), *expected);
+            }
+            close(only);
+            assert!(events.try_recv().is_err(), "nothing else");
+        );
+        checks!(M014:
+            for expected in &all {
+                assert_eq!(next(&together), *expected);
+            }
+            close(with_others);
+            assert!(together.try_recv().is_err(), "nothing else");
+        );
         assert!(nothing.try_recv().is_err());
         close(silent);
-        close(loud);
     });
 }
 
@@ -575,27 +535,67 @@ fn settings_that_are_malformed_or_read_only_are_refused() {
     });
 }
 
-#[test]
-fn securable_objects_say_what_the_caller_may() {
-    run("securable_objects_say_what_the_caller_may", |_| {
-        let handle = open();
-        let (mut kind, mut text, mut granted) = (-1, null_mut(), 0);
-        let object = wlan_secure_hosted_network_elevated_access;
-        let code = unsafe { WlanGetSecuritySettings(handle, object, &mut kind, &mut text, &mut granted) };
-        assert_eq!(code, SUCCESS);
-        assert_eq!(granted, if nix::unistd::geteuid().is_root() { 0x0007_0023 } else { 0x0002_0021 });
-        let set = |text: *const u16, object| unsafe { WlanSetSecuritySettings(handle, object, text) };
-        if nix::unistd::geteuid().is_root() {
-            assert_eq!(set(text, object), SUCCESS);
-            let other: Vec<u16> = "D:(A;;GA;;;WD)\0".encode_utf16().collect();
-            assert_eq!(set(other.as_ptr(), object), 50);
+/// The access list of an object and what it grants.
+fn security(handle: HANDLE, object: i32) -> Result<(String, u32), u32> {
+    let (mut kind, mut text, mut granted) = (-1, null_mut(), 0);
+    match unsafe { WlanGetSecuritySettings(handle, object, &mut kind, &mut text, &mut granted) } {
+        SUCCESS => {
+            assert_eq!(kind, wlan_opcode_value_type_set_by_user);
+            let length = (0..).take_while(|i| unsafe { *text.add(*i) } != 0).count();
+            let copy = String::from_utf16_lossy(unsafe { std::slice::from_raw_parts(text, length) });
+            unsafe { WlanFreeMemory(text.cast()) };
+            Ok((copy, granted))
         }
-        let nonsense: Vec<u16> = "nonsense\0".encode_utf16().collect();
-        assert_eq!(set(nonsense.as_ptr(), object), 87);
-        assert_eq!(set(text, 17), 87);
-        assert_eq!(set(text, -1), 87);
-        unsafe { WlanFreeMemory(text.cast()) };
-        close(handle);
+        code => Err(code),
+    }
+}
+
+fn secure(handle: HANDLE, object: i32, list: &str) -> u32 {
+    let list: Vec<u16> = list.encode_utf16().chain([0]).collect();
+    unsafe { WlanSetSecuritySettings(handle, object, list.as_ptr()) }
+}
+
+#[test]
+fn the_access_list_of_object_14_decides_who_may_force() {
+    if !nix::unistd::geteuid().is_root() {
+        world::skip("only root can become somebody else");
+        return;
+    }
+    run("the_access_list_of_object_14_decides_who_may_force", |_| {
+        const OPEN: &str = "O:BAG:BAD:(A;;0x70023;;;BA)(A;;0x70023;;;S-1-22-1-65534)(A;;0x20021;;;WD)";
+        let root = open();
+        let object = wlan_secure_hosted_network_elevated_access;
+        let (before, granted) = security(root, object).unwrap();
+        assert_eq!(granted, 0x0007_0023);
+        let become_user = |uid| nix::unistd::seteuid(nix::unistd::Uid::from_raw(uid)).unwrap();
+        become_user(65_534);
+        let nobody = open();
+        become_user(0);
+        checks!(M023, M062:
+            assert_eq!(security(nobody, object), Ok((before.clone(), 0x0002_0021)));
+            assert_eq!(plain(WlanHostedNetworkForceStart, nobody), (5, 5));
+            assert_eq!(plain(WlanHostedNetworkForceStop, nobody), (5, 5));
+            assert_eq!(set_property(nobody, 3, &0_i32.to_ne_bytes()), (5, 5));
+            assert_eq!(secure(nobody, object, OPEN), 5);
+            assert_eq!(secure(root, object, OPEN), SUCCESS);
+            assert_eq!(security(nobody, object), Ok((OPEN.to_owned(), 0x0007_0023)));
+            assert_eq!(plain(WlanHostedNetworkForceStart, nobody), (SUCCESS, 0));
+            assert_eq!(plain(WlanHostedNetworkForceStop, nobody), (SUCCESS, 0));
+            assert_eq!(set_property(nobody, 3, &0_i32.to_ne_bytes()), (SUCCESS, 0));
+            assert_eq!(set_property(nobody, 3, &1_i32.to_ne_bytes()), (SUCCESS, 0));
+            assert_eq!(secure(root, object, &before), SUCCESS);
+            assert_eq!(plain(WlanHostedNetworkForceStart, nobody), (5, 5));
+        );
+        for list in ["", "nonsense", "D:(A;;0x70023;;;XX)", &"D:".repeat(5_000)] {
+            assert_eq!(secure(root, object, list), 87, "{list}");
+        }
+        for object in 0..17 {
+            assert!(security(root, object).is_ok());
+            assert_eq!(secure(root, object, &before), SUCCESS, "what is in force");
+        }
+        assert_eq!(secure(root, 0, OPEN), 50, "nothing would obey it");
+        close(nobody);
+        close(root);
     });
 }
 
@@ -617,11 +617,6 @@ fn without_elevation_the_forced_calls_are_refused_and_the_others_work() {
         assert_eq!(plain(WlanHostedNetworkRefreshSecuritySettings, handle), (SUCCESS, 0));
         assert_eq!(key(handle).0, b"a persistent key\0");
         assert_eq!(set_property(handle, 0, &connection(b"theirs", 6, 5)), (SUCCESS, 0));
-        let (mut kind, mut text, mut granted) = (-1, null_mut(), 0);
-        let code = unsafe { WlanGetSecuritySettings(handle, 14, &mut kind, &mut text, &mut granted) };
-        assert_eq!((code, granted), (SUCCESS, 0x0002_0021));
-        assert_eq!(unsafe { WlanSetSecuritySettings(handle, 14, text) }, 5);
-        unsafe { WlanFreeMemory(text.cast()) };
         close(handle);
         nix::unistd::seteuid(nix::unistd::Uid::from_raw(0)).unwrap();
     });

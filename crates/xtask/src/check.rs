@@ -9,7 +9,7 @@ use anyhow::Result;
 use hn_testlab::tier;
 
 use crate::workspace::{Workspace, must, say};
-use crate::{packages, test, tidy};
+use crate::{conformance, man, packages, test, tidy};
 
 pub(crate) fn fmt(workspace: &Workspace) -> Result<()> {
     must(workspace.cargo(&["fmt", "--all", "--check"]))
@@ -62,13 +62,20 @@ fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Everything, in the order that finds mistakes soonest. The tests come last, so that their closing line is
-/// the last one.
+/// Everything, in the order that finds mistakes soonest. The tests come last, once: what they recorded on the way is
+/// judged when they are through.
 pub(crate) fn ci(workspace: &Workspace) -> Result<ExitCode> {
     packages::install(packages::EVERYTHING)?;
     type Check = fn(&Workspace) -> Result<()>;
-    let checks: [(&str, Check); 5] =
-        [("fmt", fmt), ("tidy", tidy::run), ("clippy", clippy), ("doc", doc), ("deny", deny)];
+    let checks: [(&str, Check); 7] = [
+        ("fmt", fmt),
+        ("tidy", tidy::run),
+        ("conformance.md", conformance::current),
+        ("clippy", clippy),
+        ("doc", doc),
+        ("man", man::current),
+        ("deny", deny),
+    ];
     let mut failed = Vec::new();
     for (name, check) in checks {
         let started = Instant::now();
@@ -86,6 +93,8 @@ pub(crate) fn ci(workspace: &Workspace) -> Result<ExitCode> {
     if !failed.is_empty() {
         say(&format!("not clean: {}", failed.join(", ")));
     }
-    let tests = test::run(workspace, &test::Selection::everything_promised())?;
-    Ok(if failed.is_empty() { tests } else { ExitCode::FAILURE })
+    let evidence = conformance::fresh(workspace)?;
+    let tests = test::run(workspace, &test::Selection::everything_promised(evidence.clone()))?;
+    let proved = conformance::after(workspace, &evidence)?;
+    Ok(if failed.is_empty() && proved { tests } else { ExitCode::FAILURE })
 }

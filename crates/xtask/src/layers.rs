@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("dhcp4", 1),
     ("ip6", 1),
     ("dns", 1),
+    ("join", 1),
     ("portmap", 1),
     ("nft", 1),
     ("core", 2),
@@ -37,7 +38,7 @@ const LAYERS: &[(&str, u32)] = &[
 const DEVELOPMENT: u32 = 9;
 
 /// `no_std`, `forbid(unsafe_code)`: no clock, no randomness, no I/O.
-const PURE: &[&str] = &["types", "dhcp4", "ip6", "dns", "portmap", "nft", "core"];
+const PURE: &[&str] = &["types", "dhcp4", "ip6", "dns", "join", "portmap", "nft", "core"];
 
 /// Dependencies inside one layer that are wanted.
 const SIDEWAYS: &[(&str, &str, &str)] =

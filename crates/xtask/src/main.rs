@@ -5,8 +5,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 
 mod check;
+mod conformance;
 mod demo;
+mod examples;
 mod layers;
+mod man;
 mod packages;
 mod test;
 mod tidy;
@@ -38,13 +41,15 @@ enum Chore {
     Demo,
     /// Run the tests of all four tiers, or of one: t0, t1, t2, t3
     Test(test::Selection),
+    /// Prove the rows of the contract: run the tests that name rows, end in `148/148`
+    Conformance(conformance::Options),
     /// Compare this project with its peers
     Bench {
         /// Arguments for the benchmark
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Everything CI checks: fmt, clippy, doc, deny, tidy, test
+    /// Everything CI checks: fmt, clippy, doc, deny, tidy, test, conformance
     Ci,
     /// Formatting
     Fmt,
@@ -56,6 +61,8 @@ enum Chore {
     Deny,
     /// What other tools do not check: file lengths, words in comments, names in ARCHITECTURE.md
     Tidy,
+    /// Man pages and completions in dist/, made from the grammar of the command line
+    Man(man::Options),
     /// Install the distribution's packages that the chores need
     Setup,
     /// Run a command on a machine with radios
@@ -99,6 +106,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
     match chore {
         Chore::Demo => return demo::run(&workspace),
         Chore::Test(selection) => return test::run(&workspace, &selection),
+        Chore::Conformance(options) => return conformance::run(&workspace, &options),
         Chore::Bench { arguments } => check::bench(&workspace, &arguments)?,
         Chore::Ci => return check::ci(&workspace),
         Chore::Fmt => check::fmt(&workspace)?,
@@ -106,6 +114,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Doc => check::doc(&workspace)?,
         Chore::Deny => check::deny(&workspace)?,
         Chore::Tidy => tidy::run(&workspace)?,
+        Chore::Man(options) => man::run(&workspace, &options)?,
         Chore::Setup => packages::install(packages::EVERYTHING)?,
         Chore::Vm(options) => return vm(&workspace, options),
     }

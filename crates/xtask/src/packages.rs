@@ -29,6 +29,10 @@ const NAMESPACES: &[&str] = &[
     "bind9-dnsutils",
     "curl",
     "dnsmasq-base",
+    "iptables",
+    "ufw",
+    "firewalld",
+    "dbus",
     "iputils-ping",
     "procps",
 ];
@@ -36,8 +40,12 @@ const NAMESPACES: &[&str] = &[
 /// For scenarios with radios, inside the machine.
 const RADIOS: &[&str] = &["hostapd", "wpasupplicant", "iw", "zbar-tools", "rfkill"];
 
+/// For programs in C and C++ against the libraries, and their manual pages.
+const PROGRAMS: &[&str] =
+    &["gcc", "g++", "clang", "binutils", "libc6-dev", "pkg-config", "valgrind", "groff"];
+
 /// All of it.
-pub(crate) const EVERYTHING: &[&[&str]] = &[MACHINE, NAMESPACES, RADIOS];
+pub(crate) const EVERYTHING: &[&[&str]] = &[MACHINE, NAMESPACES, RADIOS, PROGRAMS];
 
 /// Installs the packages in `groups` that are missing, and says which.
 pub(crate) fn install<G: Group + ?Sized>(groups: &G) -> Result<()> {

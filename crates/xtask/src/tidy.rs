@@ -59,7 +59,7 @@ fn folders(workspace: &Workspace) -> Vec<String> {
 }
 
 /// Rust files below `folder`, in order.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(path) = open.pop() {

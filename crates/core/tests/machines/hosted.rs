@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hn_conformance::checks;
 use hn_core::{Command, Config, Part};
 use hn_types::{
     ErrorCode, KeyRole, Reason, Step,
@@ -194,10 +195,23 @@ fn new_settings_stop_it() {
 #[test]
 fn a_new_primary_key_stops_it() {
     let mut world = active();
-    let old = world.disk.primary_key.clone();
-    world.ask(2, USER, Command::RefreshPrimaryKey).unwrap();
-    assert_eq!(world.states(), [(ACTIVE, IDLE, 26)]);
-    assert_ne!(world.disk.primary_key, old);
+    let secondary = hn_types::SecondaryKey {
+        key: hn_types::Key::passphrase("of the guests".into()).unwrap(),
+        persistent: true,
+    };
+    world.ask(2, USER, Command::SetSecondaryKey(Some(secondary.clone()))).unwrap();
+    let old = world.disk.clone();
+    hn_conformance::checks!(M029, M031, M035:
+        world.ask(2, USER, Command::RefreshPrimaryKey).unwrap();
+        assert_eq!(world.states(), [(ACTIVE, IDLE, 26)]);
+        assert!(world.disk.primary_key.is_some());
+        assert_ne!(world.disk.primary_key, old.primary_key);
+    );
+    hn_conformance::checks!(M033:
+        assert_eq!(world.disk.secondary_key, old.secondary_key);
+        let kept = hn_core::Reply::SecondaryKey(Some(secondary));
+        assert_eq!(world.ask(2, USER, Command::QuerySecondaryKey), Ok(kept));
+    );
 }
 
 #[test]
@@ -247,9 +261,12 @@ fn shutting_down_leaves_nothing_and_refuses_what_follows() {
     world.run();
     assert_eq!(world.replies.remove(&request), Some(Ok(hn_core::Reply::Done)));
     let failure = world.replies.remove(&late).unwrap().unwrap_err();
-    assert_eq!((failure.code.win32(), failure.reason.number()), (1062, 3));
+    // While it shuts down the network is in the wrong state; afterwards there is no service.
+    checks!(M020: assert_eq!((failure.code.win32(), failure.reason.number()), (5023, 3)));
     assert_eq!(world.states(), [(ACTIVE, UNAVAILABLE, 3)]);
     assert_eq!(world.applied, hn_core::SystemPlan::default());
+    let failure = world.ask(2, USER, Command::StartUsing).unwrap_err();
+    assert_eq!((failure.code.win32(), failure.reason.number()), (1062, 3));
 }
 
 #[test]

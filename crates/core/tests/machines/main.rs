@@ -4,6 +4,8 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the events they are about")]
 
 mod hosted;
+mod modes;
+mod pairs;
 mod radio;
 mod random;
 mod references;

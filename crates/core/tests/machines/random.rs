@@ -303,7 +303,7 @@ proptest! {
 
     #[test]
     fn any_order_of_anything_keeps_the_invariants(steps in vec(input(), 1..120)) {
-        check(steps);
+        hn_conformance::checks!(M068: check(steps));
     }
 }
 
@@ -312,44 +312,43 @@ fn sessions_that_only_start_and_stop_agree_with_a_counter() {
     // A reference model small enough to be obviously right.
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let strategy = vec((1..=4_u64, 0..4_u8), 1..60);
-    runner
-        .run(&strategy, |steps| {
-            let mut world = World::new();
-            let mut held: BTreeMap<u64, u32> = BTreeMap::new();
-            let mut forced = false;
-            for (session, action) in steps {
-                match action {
-                    0 => {
-                        world.ask(session, ROOT, Command::StartUsing).unwrap();
-                        *held.entry(session).or_default() += 1;
-                    }
-                    1 => {
-                        let count = held.entry(session).or_default();
-                        let done = world.ask(session, ROOT, Command::StopUsing).is_ok();
-                        prop_assert_eq!(done, *count > 0);
-                        *count = count.saturating_sub(1);
-                    }
-                    2 => {
-                        world.close(session);
-                        world.run();
-                        held.remove(&session);
-                        world.open(session);
-                    }
-                    _ => {
-                        let command = if forced { Command::ForceStop } else { Command::ForceStart };
-                        world.ask(session, ROOT, command).unwrap();
-                        if forced {
-                            held.clear();
-                        }
-                        forced = !forced;
-                    }
+    let agree = runner.run(&strategy, |steps| {
+        let mut world = World::new();
+        let mut held: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut forced = false;
+        for (session, action) in steps {
+            match action {
+                0 => {
+                    world.ask(session, ROOT, Command::StartUsing).unwrap();
+                    *held.entry(session).or_default() += 1;
                 }
-                let wanted = forced || held.values().any(|count| *count > 0);
-                prop_assert_eq!(world.state() == HostedState::Active, wanted);
-                prop_assert_eq!(world.snapshot().hosted_network.references, held.values().sum::<u32>());
+                1 => {
+                    let count = held.entry(session).or_default();
+                    let done = world.ask(session, ROOT, Command::StopUsing).is_ok();
+                    prop_assert_eq!(done, *count > 0);
+                    *count = count.saturating_sub(1);
+                }
+                2 => {
+                    world.close(session);
+                    world.run();
+                    held.remove(&session);
+                    world.open(session);
+                }
+                _ => {
+                    let command = if forced { Command::ForceStop } else { Command::ForceStart };
+                    world.ask(session, ROOT, command).unwrap();
+                    if forced {
+                        held.clear();
+                    }
+                    forced = !forced;
+                }
             }
-            Ok(())
-        })
-        .unwrap();
+            let wanted = forced || held.values().any(|count| *count > 0);
+            prop_assert_eq!(world.state() == HostedState::Active, wanted);
+            prop_assert_eq!(world.snapshot().hosted_network.references, held.values().sum::<u32>());
+        }
+        Ok(())
+    });
+    hn_conformance::checks!(M053: agree.unwrap());
     let _ = radio();
 }

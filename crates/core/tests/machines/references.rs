@@ -1,5 +1,6 @@
 //! References and sessions (spec/hosted-network.md §3).
 
+use hn_conformance::checks;
 use hn_core::{Command, Config, Limits};
 use hn_types::{ErrorCode, KeyRole, Reason, Step, view::HostedState};
 
@@ -14,12 +15,15 @@ fn it_runs_until_the_last_reference_of_any_session_is_gone() {
     for session in [1, 1, 2] {
         world.ask(session, USER, Command::StartUsing).unwrap();
     }
-    assert_eq!(world.snapshot().hosted_network.references, 3, "counted, two of one session");
-    world.ask(1, USER, Command::StopUsing).unwrap();
-    world.ask(2, USER, Command::StopUsing).unwrap();
-    assert_eq!(world.state(), ACTIVE);
-    world.ask(1, USER, Command::StopUsing).unwrap();
-    assert_eq!(world.state(), IDLE);
+    checks!(M055, M056, M057:
+        assert_eq!(world.snapshot().hosted_network.references, 3, "counted, two of one session");
+        world.ask(1, USER, Command::StopUsing).unwrap();
+        assert_eq!(world.state(), ACTIVE);
+        world.ask(2, USER, Command::StopUsing).unwrap();
+        assert_eq!((world.state(), world.snapshot().hosted_network.references), (ACTIVE, 1));
+        world.ask(1, USER, Command::StopUsing).unwrap();
+        assert_eq!(world.state(), IDLE);
+    );
 }
 
 #[test]
@@ -28,24 +32,32 @@ fn closing_drops_every_reference_of_the_session() {
     for session in [1, 1, 1, 2] {
         world.ask(session, USER, Command::StartUsing).unwrap();
     }
-    world.close(1);
-    world.run();
-    assert_eq!((world.state(), world.snapshot().hosted_network.references), (ACTIVE, 1));
-    world.close(2);
-    world.run();
-    assert_eq!(world.state(), IDLE);
+    checks!(M058:
+        world.close(1);
+        world.run();
+        assert_eq!((world.state(), world.snapshot().hosted_network.references), (ACTIVE, 1));
+        world.close(2);
+        world.run();
+        assert_eq!(world.state(), IDLE);
+    );
 }
 
 #[test]
 fn a_forced_start_outlives_its_session_and_every_reference() {
     let mut world = World::new();
-    world.root(Command::ForceStart).unwrap();
+    checks!(M060:
+        world.root(Command::ForceStart).unwrap();
+        let view = world.snapshot().hosted_network;
+        assert_eq!((view.state, view.references, view.forced), (ACTIVE, 0, true), "nobody holds it");
+    );
     world.ask(2, USER, Command::StartUsing).unwrap();
     world.ask(2, USER, Command::StopUsing).unwrap();
     world.close(1);
     world.run();
-    assert_eq!(world.state(), ACTIVE);
-    assert!(world.snapshot().hosted_network.forced);
+    checks!(M063:
+        assert_eq!(world.state(), ACTIVE);
+        assert!(world.snapshot().hosted_network.forced);
+    );
 }
 
 #[test]
@@ -60,8 +72,15 @@ fn a_stop_without_a_start_is_refused() {
 #[test]
 fn references_from_before_a_forced_stop_are_void() {
     let mut world = World::new();
-    world.ask(1, USER, Command::StartUsing).unwrap();
-    world.ask(2, ROOT, Command::ForceStop).unwrap();
+    for session in [1, 1, 2, 3] {
+        world.ask(session, USER, Command::StartUsing).unwrap();
+    }
+    world.root(Command::ForceStart).unwrap();
+    checks!(M061:
+        world.ask(2, ROOT, Command::ForceStop).unwrap();
+        let view = world.snapshot().hosted_network;
+        assert_eq!((view.state, view.references, view.forced), (IDLE, 0, false));
+    );
     world.ask(3, USER, Command::StartUsing).unwrap();
     assert_eq!(world.ask(1, USER, Command::StopUsing).unwrap_err().reason, Reason::StopBeforeStart);
     assert_eq!(world.state(), ACTIVE, "somebody else's session is not stopped");
@@ -70,10 +89,16 @@ fn references_from_before_a_forced_stop_are_void() {
 #[test]
 fn starting_what_runs_succeeds_silently() {
     let mut world = World::new();
-    world.ask(1, USER, Command::StartUsing).unwrap();
-    world.history.clear();
-    world.events.clear();
-    world.ask(2, USER, Command::StartUsing).unwrap();
+    checks!(M054: {
+        assert_eq!(world.state(), IDLE);
+        world.ask(1, USER, Command::StartUsing).unwrap();
+        assert_eq!((world.state(), world.snapshot().hosted_network.references), (ACTIVE, 1));
+        world.history.clear();
+        world.events.clear();
+        world.ask(2, USER, Command::StartUsing).unwrap();
+        assert!(world.events.is_empty() && world.history.is_empty(), "no need to start it");
+        assert_eq!(world.snapshot().hosted_network.references, 2);
+    });
     world.root(Command::ForceStart).unwrap();
     assert!(world.events.is_empty() && world.history.is_empty());
 }
@@ -179,7 +204,8 @@ fn sessions_are_bounded_and_must_be_open() {
     config.limits = Limits { sessions: 5, ..Limits::default() };
     let mut world = World::with(config);
     world.open(6);
-    assert_eq!(world.ask(6, USER, Command::StartUsing).unwrap_err().code, ErrorCode::LimitExceeded);
+    let refused = world.ask(6, USER, Command::StartUsing).unwrap_err();
+    assert_eq!((refused.code, refused.code.win32()), (ErrorCode::SessionLimitExceeded, 1220));
     world.close(1);
     assert_eq!(world.ask(1, USER, Command::StartUsing).unwrap_err().code, ErrorCode::InvalidHandle);
     world.open(6);

@@ -1,5 +1,6 @@
 //! Settings and keys (spec/hosted-network.md §5, §6, §11).
 
+use hn_conformance::checks;
 use hn_core::{Command, Config, Reply};
 use hn_types::{
     ConnectionSettings, ErrorCode, Key, KeyRole, Reason, SecondaryKey, Ssid, Step, observed::ApEvent,
@@ -29,10 +30,16 @@ fn init_makes_settings_once_and_saves_them_before_it_answers() {
     world.run();
     world.replies.remove(&request).unwrap().unwrap();
     let made = world.disk.clone();
-    assert!(made.connection.as_ref().unwrap().ssid.as_str().unwrap().starts_with("laptop-"));
-    world.ask(1, USER, Command::InitSettings).unwrap();
-    assert_eq!(world.disk, made, "never overwritten");
-    assert_eq!(world.state(), HostedState::Idle);
+    checks!(M024:
+        assert!(made.connection.as_ref().unwrap().ssid.as_str().unwrap().starts_with("laptop-"));
+        assert_eq!(made.connection.as_ref().unwrap().max_peers, 100);
+        assert!(made.primary_key.is_some());
+        world.ask(1, USER, Command::InitSettings).unwrap();
+        assert_eq!(world.disk, made, "never overwritten");
+        assert_eq!(world.state(), HostedState::Idle);
+        world.ask(1, USER, Command::StartUsing).unwrap();
+        assert_eq!(world.applied.ap.as_ref().unwrap().ssid, made.connection.unwrap().ssid, "ready to use");
+    );
 }
 
 #[test]

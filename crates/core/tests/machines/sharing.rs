@@ -1,6 +1,6 @@
 //! Pairs, public sides, bridges and subnets.
 
-use hn_core::{Command, Config, Part, Reply};
+use hn_core::{Command, Config, Part, Reply, StartType};
 use hn_types::{
     ErrorCode, Reason, Step,
     network::OccupiedSubnet,
@@ -160,11 +160,32 @@ fn a_fixed_network_that_is_taken_is_error_765() {
 }
 
 #[test]
-fn a_stopped_part_and_the_policy_refuse_sharing() {
+fn sharing_starts_its_part_whatever_it_was_told_before() {
     let mut world = World::new();
+    let start_type = |world: &World| world.disk.start_types.shared_access;
     world.root(Command::ServiceStop(Part::SharedAccess)).unwrap();
-    assert_eq!(share(&mut world, pair("eth0", &[over("eth1")])), Err(ErrorCode::ServiceNotActive));
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert_eq!(start_type(&world), StartType::Manual);
+    world.root(Command::ServiceStop(Part::SharedAccess)).unwrap();
+    assert_eq!(world.applied, hn_core::SystemPlan::default());
+    world.root(Command::SetStartType(Part::SharedAccess, StartType::Disabled)).unwrap();
+    assert_eq!(start_type(&world), StartType::Disabled);
+    let refused = world.root(Command::ServiceStart(Part::SharedAccess)).unwrap_err();
+    assert_eq!((refused.code, refused.code.win32()), (ErrorCode::ServiceDisabled, 1058));
+    // The hosted network does without it, an administrator who shares does not.
+    world.ask(2, USER, Command::StartUsing).unwrap();
+    assert_eq!(world.snapshot().sharing.mode, SharingMode::Off);
+    share(&mut world, pair("eth0", &[over("nosuch0")])).unwrap_err();
+    assert_eq!(start_type(&world), StartType::Disabled, "nothing was shared");
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    world.run();
+    assert_eq!(start_type(&world), StartType::Manual);
     world.root(Command::ServiceStart(Part::SharedAccess)).unwrap();
+}
+
+#[test]
+fn the_policy_refuses_sharing() {
+    let mut world = World::new();
     share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
     world.core.handle_policy(Policy { hosted_network: None, sharing: Some(false) }, world.now);
     world.pass(std::time::Duration::ZERO);

@@ -274,19 +274,27 @@ fn the_same_pair_again_has_no_effect_at_all() {
     for (row, event) in [(S2, e3 as fn(&mut World)), (S3, e4), (S4, e4), (S5, e3)] {
         let mut world = in_state(row);
         event(&mut world);
-        assert!(world.history.is_empty(), "{row:?} {:?}", world.history);
-        assert!(world.events.is_empty(), "{row:?} {:?}", world.events);
+        hn_conformance::checks!(M086:
+            assert!(world.history.is_empty(), "{row:?} {:?}", world.history);
+            assert!(world.events.is_empty(), "{row:?} {:?}", world.events);
+            assert_eq!(row_of(&world), row);
+        );
     }
 }
 
 #[test]
 fn another_public_side_keeps_addresses_and_servers() {
     let mut world = in_state(S2);
+    let served = world.applied.services.segment.clone().unwrap();
     e3_other_public(&mut world);
     use hn_types::Step;
-    assert_eq!(world.history, [Step::Forwarding, Step::Firewall, Step::Forwarding]);
-    assert!(world.applied.forwarding.ipv4.contains(&name("eth3")));
-    assert!(!world.applied.forwarding.ipv4.contains(&name("eth0")));
+    hn_conformance::checks!(M087:
+        assert_eq!(world.history, [Step::Forwarding, Step::Firewall, Step::Forwarding]);
+        let now = world.applied.services.segment.clone().unwrap();
+        assert_eq!((now.interface, now.address, now.dhcp), (served.interface, served.address, served.dhcp));
+        assert!(world.applied.forwarding.ipv4.contains(&name("eth3")));
+        assert!(!world.applied.forwarding.ipv4.contains(&name("eth0")));
+    );
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use hn_core::{Command, Part, SystemPlan, UpRequest};
+use hn_conformance::checks;
+use hn_core::{Command, SystemPlan, UpRequest};
 use hn_types::{
     DriverErrorKind, ErrorCode, Key, KeyRole, Reason, Ssid, Step,
     observed::PlatformEvent,
+    part::{Dependency, MissingDependency},
     radio::RadioView,
     settings::{PrivateChoice, PublicChoice},
     view::{HostedState, SharingMode},
@@ -180,9 +182,15 @@ fn checks_come_before_any_change() {
         assert_eq!(world.root(command).unwrap_err().code, code);
     }
     assert_eq!(world.ask(3, USER, up_auto()).unwrap_err().code, ErrorCode::AccessDenied);
-    world.root(Command::ServiceStop(Part::SharedAccess)).unwrap();
-    assert_eq!(world.root(up_auto()).unwrap_err().code, ErrorCode::ServiceNotActive);
-    assert!(world.states().is_empty() && !world.history.contains(&Step::Radio));
+    let dependency = Dependency::FilteringEngine;
+    let missing = MissingDependency { dependency, cause: "gone".into(), remedy: "fetch it".into() };
+    world.core.handle_dependencies(vec![missing], world.now);
+    checks!(M136:
+        let failure = world.root(up_auto()).unwrap_err();
+        assert_eq!((failure.code.win32(), failure.remedy.as_str()), (1068, "fetch it"));
+        assert!(failure.cause.contains("Base Filtering Engine") && failure.cause.contains("gone"));
+        assert!(world.states().is_empty() && world.history.is_empty());
+    );
     let mut world = World::new();
     world.platform(PlatformEvent::Radio(RadioView::default()));
     let failure = world.root(up_auto()).unwrap_err();
@@ -322,9 +330,12 @@ fn a_failing_start_is_undone_whichever_step_fails() {
             let mut world = World::new();
             world.script(lane, &[behaviour]);
             let failure = world.ask(1, USER, Command::StartUsing).unwrap_err();
-            assert_eq!((failure.step, failure.reason), (lane, Reason::ApStartFailed));
-            world.assert_converged();
-            assert_eq!(world.applied, SystemPlan::default());
+            hn_conformance::checks!(M067:
+                assert_eq!((failure.step, failure.reason), (lane, Reason::ApStartFailed));
+                assert_eq!((world.state(), world.snapshot().hosted_network.references), (HostedState::Idle, 0));
+                world.assert_converged();
+                assert_eq!(world.applied, SystemPlan::default());
+            );
         }
     }
 }

@@ -235,7 +235,8 @@ impl World {
     pub(crate) fn send(&mut self, session: u64, elevated: bool, command: Command) -> RequestId {
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        let actor = Actor { session: SessionId(session), uid: if elevated { 0 } else { 1000 }, elevated };
+        let uid = if elevated { 0 } else { 1000 };
+        let actor = Actor { session: SessionId(session), uid, elevated, groups: [uid].into() };
         self.core.handle_command(request, actor, command, self.now);
         self.drain();
         request
@@ -401,6 +402,10 @@ impl World {
         if self.disorder {
             return;
         }
+        let of = |network: [u8; 3]| {
+            self.applied.links.addresses.iter().any(|at| at.address.address().octets()[..3] == network)
+        };
+        assert!(!(of([192, 168, 173]) && of([192, 168, 137])), "standalone and full are never on together");
         let guarded = guarded(&self.applied.firewall);
         assert!(
             self.applied.forwarding.ipv4.is_subset(&guarded),

@@ -2,13 +2,18 @@
 
 use std::{
     cell::RefCell,
+    fs,
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
 use futures_util::StreamExt;
-use hostednet::{EventStream, Session, types::view::Event};
+use hostednet::{EventStream, Session, blocking, types::view::Event};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
@@ -24,19 +29,35 @@ pub(crate) struct World {
     daemon: RefCell<Option<Child>>,
 }
 
+/// A user other than the test's.
+#[derive(Clone, Copy)]
+pub(crate) struct Who {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
 /// Runs a test in a world of its own.
 pub(crate) fn run(test: impl AsyncFnOnce(&World)) {
+    run_within(LIMIT, test);
+}
+
+/// The same for a test that may take longer.
+pub(crate) fn run_within(limit: Duration, test: impl AsyncFnOnce(&World)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let world = World { folder: tempfile::tempdir().unwrap(), daemon: RefCell::new(None) };
+        let folder = tempfile::tempdir().unwrap();
+        // Other users have to reach the socket.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let world = World { folder, daemon: RefCell::new(None) };
         world.start().await;
-        timeout(LIMIT, test(&world)).await.expect("the test takes too long");
+        timeout(limit, test(&world)).await.expect("the test takes too long");
     });
 }
 
 impl World {
-    async fn start(&self) {
-        let daemon = Command::new(env!("CARGO_BIN_EXE_hostednetd"))
+    fn spawn(&self) -> Child {
+        let log = fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_hostednetd"))
             .arg("--simulate")
             .arg("--config")
             .arg(self.folder.path().join("hostednet.toml"))
@@ -45,9 +66,14 @@ impl World {
             .arg("--runtime-dir")
             .arg(self.folder.path().join("run"))
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
             .spawn()
-            .unwrap();
-        *self.daemon.borrow_mut() = Some(daemon);
+            .unwrap()
+    }
+
+    async fn start(&self) {
+        *self.daemon.borrow_mut() = Some(self.spawn());
         timeout(LIMIT, async {
             while Session::connect(&self.socket()).await.is_err() {
                 sleep(Duration::from_millis(5)).await;
@@ -65,6 +91,20 @@ impl World {
     /// A new session.
     pub(crate) async fn session(&self) -> Session {
         Session::connect(&self.socket()).await.unwrap()
+    }
+
+    /// Does `work` with a session of another user: of a thread that becomes that user and never anybody else again.
+    /// It cannot record evidence; whoever calls this can.
+    pub(crate) fn act_as(&self, who: Who, work: impl FnOnce(&blocking::Session) + Send + 'static) {
+        let socket = self.socket();
+        let thread = thread::spawn(move || {
+            let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
+            set_thread_groups(&[]).unwrap();
+            set_thread_res_gid(gid, gid, gid).unwrap();
+            set_thread_res_uid(uid, uid, uid).unwrap();
+            work(&blocking::Session::connect(&socket).unwrap());
+        });
+        thread.join().expect("the other user's part");
     }
 
     /// One command on the console and its answer.
@@ -93,6 +133,51 @@ impl World {
         }
     }
 
+    /// What the daemons of this world said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Where the administrator's policy is.
+    pub(crate) fn policy_file(&self) -> PathBuf {
+        self.folder.path().join("policy.toml")
+    }
+
+    /// Writes the policy and tells the daemon (SIGHUP).
+    pub(crate) fn set_policy(&self, text: &str) {
+        fs::write(self.policy_file(), text).unwrap();
+        fs::set_permissions(self.policy_file(), fs::Permissions::from_mode(0o644)).unwrap();
+        self.hang_up();
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let daemon = self.daemon.borrow();
+        let pid = rustix::process::Pid::from_child(daemon.as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
+    /// Waits until it comes to hold.
+    pub(crate) async fn until(&self, holds: impl AsyncFn() -> bool) {
+        while !holds().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends the daemon and starts another, which refuses to run. What it says.
+    pub(crate) async fn refuses_to_start(&self) -> String {
+        self.terminate().await;
+        let mut daemon = self.spawn();
+        let status = loop {
+            if let Some(status) = daemon.try_wait().unwrap() {
+                break status;
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        assert!(!status.success() && !self.socket().exists());
+        self.log()
+    }
+
     /// SIGTERM, and waits for the end.
     pub(crate) async fn terminate(&self) {
         let mut daemon = self.daemon.borrow_mut().take().unwrap();
@@ -114,11 +199,15 @@ impl World {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a failed test shows what the daemon said")]
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(mut daemon) = self.daemon.borrow_mut().take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
+        }
+        if thread::panicking() {
+            eprintln!("hostednetd said:\n{}", self.log());
         }
     }
 }

@@ -1,4 +1,5 @@
-//! hostapd's control socket: one datagram asks, one answers; events come to a socket that is attached.
+//! The control socket of hostapd and of its sister wpa_supplicant: one datagram asks, one answers; events come to
+//! a socket that is attached.
 
 use std::{
     fs, io,
@@ -9,28 +10,28 @@ use std::{
 
 use tokio::{net::UnixDatagram, time::timeout};
 
-/// The longest answer hostapd gives is 4096 bytes.
+/// The longest answer either gives is 4096 bytes.
 const ANSWER_LIMIT: usize = 8192;
 
 /// Tells the sockets of this process apart.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// One of hostapd's two kinds of control socket: the global one or that of an interface.
+/// A control socket: hostapd's global one, or that of an interface.
 #[derive(Clone, Debug)]
-pub(super) struct Control {
+pub(crate) struct Control {
     server: PathBuf,
     /// Where our ends are bound; nobody else may enter it.
     dir: PathBuf,
 }
 
 impl Control {
-    pub(super) const fn new(server: PathBuf, dir: PathBuf) -> Self {
+    pub(crate) const fn new(server: PathBuf, dir: PathBuf) -> Self {
         Self { server, dir }
     }
 
     /// Asks and waits for the answer, without its line end. Every question has a socket of its own, so a late
     /// answer to a question that was given up can never be taken for the answer to the next.
-    pub(super) async fn ask(&self, question: &str, patience: Duration) -> io::Result<String> {
+    pub(crate) async fn ask(&self, question: &str, patience: Duration) -> io::Result<String> {
         let end = End::connect(&self.server, &self.dir)?;
         let asked = async {
             end.socket.send(question.as_bytes()).await?;
@@ -43,7 +44,7 @@ impl Control {
     }
 
     /// Has every event sent to us from here on.
-    pub(super) async fn attach(&self, patience: Duration) -> io::Result<Monitor> {
+    pub(crate) async fn attach(&self, patience: Duration) -> io::Result<Monitor> {
         let end = End::connect(&self.server, &self.dir)?;
         let attached = async {
             end.socket.send(b"ATTACH").await?;
@@ -52,7 +53,7 @@ impl Control {
             if buffer.get(..length).unwrap_or_default().starts_with(b"OK") {
                 Ok(())
             } else {
-                Err(io::Error::other("hostapd does not let us listen"))
+                Err(io::Error::other("it does not let us listen"))
             }
         };
         timeout(patience, attached).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
@@ -60,15 +61,15 @@ impl Control {
     }
 }
 
-/// A socket to which hostapd sends its events.
+/// A socket to which the events are sent.
 #[derive(Debug)]
-pub(super) struct Monitor {
+pub(crate) struct Monitor {
     end: End,
 }
 
 impl Monitor {
     /// The next event, as it came. Safe to give up at any time.
-    pub(super) async fn next(&self) -> io::Result<Vec<u8>> {
+    pub(crate) async fn next(&self) -> io::Result<Vec<u8>> {
         let mut buffer = vec![0; ANSWER_LIMIT];
         let length = self.end.socket.recv(&mut buffer).await?;
         buffer.truncate(length);

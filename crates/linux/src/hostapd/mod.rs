@@ -5,9 +5,9 @@
 //! with a name, or a log. It dies with us, however we die.
 
 mod config;
-mod control;
+pub(crate) mod control;
 mod event;
-mod process;
+pub(crate) mod process;
 mod psk;
 mod session;
 mod sys;
@@ -74,14 +74,18 @@ pub(crate) fn locate(configured: Option<&Path>) -> Result<PathBuf, DriverError> 
                 .with_remedy("correct the configuration"))
         };
     }
+    find("hostapd").ok_or_else(|| {
+        missing(Path::new("hostapd"), "hostapd is not installed").with_remedy("apt-get install hostapd")
+    })
+}
+
+/// The program of this name in `PATH` and the usual places.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(PLACES.iter().map(PathBuf::from))
-        .map(|dir| dir.join("hostapd"))
+        .map(|dir| dir.join(name))
         .find(|candidate| candidate.is_absolute() && is_program(candidate))
-        .ok_or_else(|| {
-            missing(Path::new("hostapd"), "hostapd is not installed").with_remedy("apt-get install hostapd")
-        })
 }
 
 fn is_program(path: &Path) -> bool {
@@ -115,7 +119,7 @@ impl Hostapd {
         let psk = PskFile::new().map_err(|error| io_failure(op, program, &error))?;
         let global = dir.join("global");
         let arguments = [OsStr::new("-g"), global.as_os_str()];
-        let process = Process::spawn(program, &arguments, psk.inherited())
+        let process = Process::spawn(program, &arguments, Some(psk.inherited()))
             .map_err(|error| io_failure(op, program, &error))?;
         Ok(Self {
             process,

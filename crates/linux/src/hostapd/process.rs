@@ -1,4 +1,4 @@
-//! hostapd's process: started, listened to, ended. Knows nothing of access points.
+//! A child process such as hostapd's: started, listened to, ended. Knows nothing of access points.
 
 use std::{
     cell::RefCell,
@@ -35,7 +35,7 @@ const FOLLOW_LIMIT: usize = 64;
 
 /// The last lines that were printed.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     lines: VecDeque<String>,
     rest: Vec<u8>,
 }
@@ -60,7 +60,7 @@ impl Log {
     }
 
     /// The lines, oldest first.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.iter().cloned().collect()
     }
 }
@@ -76,7 +76,7 @@ fn readable(bytes: &[u8]) -> String {
 /// with it. Only that task reaps, on this very thread, so a process that it has not reported as ended still owns
 /// its id and may be signalled.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     id: u32,
     /// How it ended, once it has.
     exited: watch::Receiver<Option<String>>,
@@ -86,11 +86,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `program` in a process group of its own, without an environment, with `inherited` open in it.
-    pub(super) fn spawn(
+    /// Starts `program` in a process group of its own, without an environment, with `inherited`, if
+    /// any, open in it.
+    pub(crate) fn spawn(
         program: &Path,
         arguments: &[&std::ffi::OsStr],
-        inherited: Arc<std::os::fd::OwnedFd>,
+        inherited: Option<Arc<std::os::fd::OwnedFd>>,
     ) -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut command = Command::new(program);
@@ -117,32 +118,32 @@ impl Process {
     }
 
     /// Its id.
-    pub(super) const fn id(&self) -> u32 {
+    pub(crate) const fn id(&self) -> u32 {
         self.id
     }
 
     /// How it ended, once it has.
-    pub(super) fn exited(&self) -> watch::Receiver<Option<String>> {
+    pub(crate) fn exited(&self) -> watch::Receiver<Option<String>> {
         self.exited.clone()
     }
 
     /// Whether it has not ended.
-    pub(super) fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.exited.borrow().is_none()
     }
 
     /// What it printed last.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.log.borrow().lines()
     }
 
     /// Everything it prints from the start; there is one follower.
-    pub(super) fn follow(&mut self) -> Option<mpsc::Receiver<String>> {
+    pub(crate) fn follow(&mut self) -> Option<mpsc::Receiver<String>> {
         self.followed.take()
     }
 
     /// Waits for its end; `false` when it has not ended in time.
-    pub(super) async fn wait(&self, patience: Duration) -> bool {
+    pub(crate) async fn wait(&self, patience: Duration) -> bool {
         let mut exited = self.exited();
         let waited = timeout(patience, exited.wait_for(Option::is_some)).await;
         // A closed channel means that the task is gone, and the child with it.
@@ -150,7 +151,7 @@ impl Process {
     }
 
     /// Ends it by force: asks, then kills. `false` when even that did not end it in time.
-    pub(super) async fn kill(&self) -> bool {
+    pub(crate) async fn kill(&self) -> bool {
         for (signal, patience) in
             [(Signal::TERM, Duration::from_millis(500)), (Signal::KILL, Duration::from_millis(500))]
         {
@@ -241,7 +242,8 @@ mod tests {
     }
 
     fn shell(script: &str, inherited: Arc<OwnedFd>) -> Process {
-        Process::spawn(Path::new("/bin/sh"), &[OsStr::new("-c"), OsStr::new(script)], inherited).unwrap()
+        Process::spawn(Path::new("/bin/sh"), &[OsStr::new("-c"), OsStr::new(script)], Some(inherited))
+            .unwrap()
     }
 
     #[tokio::test(flavor = "current_thread")]

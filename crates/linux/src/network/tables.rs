@@ -116,18 +116,34 @@ pub(crate) fn routes(route: &Netlink) -> Result<Vec<RouteRow>, Refusal> {
 /// Indexes of the Wi-Fi interfaces. Asked of nl80211 and not of `/sys`, which shows the namespace it was
 /// mounted in.
 pub(crate) fn wireless() -> Result<BTreeSet<u32>, Refusal> {
+    Ok(radio_interfaces()?.into_iter().map(|(index, _)| index).collect())
+}
+
+/// Indexes of the Wi-Fi interfaces that join networks (`NL80211_IFTYPE_STATION`).
+pub(crate) fn stations() -> Result<BTreeSet<u32>, Refusal> {
+    const STATION: u32 = 2;
+    let all = radio_interfaces()?.into_iter();
+    Ok(all.filter(|(_, kind)| *kind == STATION).map(|(index, _)| index).collect())
+}
+
+/// Index and `NL80211_IFTYPE_*` of the Wi-Fi interfaces.
+fn radio_interfaces() -> Result<Vec<(u32, u32)>, Refusal> {
     const GET_INTERFACE: u8 = 5;
     const INTERFACE_INDEX: u16 = 3;
+    const INTERFACE_TYPE: u16 = 5;
     let generic = Netlink::open(GENERIC)?;
-    let Some(family) = nl80211(&generic)? else { return Ok(BTreeSet::new()) };
-    let mut indexes = BTreeSet::new();
+    let Some(family) = nl80211(&generic)? else { return Ok(Vec::new()) };
+    let mut rows = Vec::new();
     generic.ask(family, DUMP, &[GET_INTERFACE, 0, 0, 0], |_, message| {
-        let found = attributes(message.get(4..).unwrap_or_default())
-            .find(|(kind, _)| *kind == INTERFACE_INDEX)
-            .and_then(|(_, value)| read_u32(value, 0));
-        indexes.extend(found);
+        let number = |wanted: u16| {
+            let mut all = attributes(message.get(4..).unwrap_or_default());
+            all.find(|(kind, _)| *kind == wanted).and_then(|(_, value)| read_u32(value, 0))
+        };
+        if let Some(index) = number(INTERFACE_INDEX) {
+            rows.push((index, number(INTERFACE_TYPE).unwrap_or_default()));
+        }
     })?;
-    Ok(indexes)
+    Ok(rows)
 }
 
 /// The number of the nl80211 family; `None` when the kernel has no Wi-Fi.

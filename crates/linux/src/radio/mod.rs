@@ -1,6 +1,7 @@
 //! The radio lane on Linux: a virtual interface from nl80211, an access point from hostapd, and a watch on every
 //! radio of the machine. Decides neither which radio nor which channel.
 
+mod joined;
 mod nl80211;
 mod rfkill;
 pub(crate) mod sys;
@@ -11,7 +12,7 @@ use std::{
     rc::Rc,
 };
 
-use hn_ports::{Changed, EventSink, Radio};
+use hn_ports::{Changed, EventSink, Radio, Stations};
 use hn_types::{
     DriverError, DriverErrorKind, IfName,
     observed::{ApEvent, PlatformEvent},
@@ -90,6 +91,11 @@ impl LinuxRadio {
             running: None,
             _watch: watch,
         }
+    }
+
+    /// Measures the stations of the machine, in the network namespace of the calling thread.
+    pub fn stations() -> Stations {
+        Stations::new(joined::stations)
     }
 
     /// Every part is kept in `self` from the moment it exists, so that [`Radio::stop`] finds it even when this

@@ -39,18 +39,18 @@ mod command {
 }
 
 /// `NL80211_ATTR_*`.
-mod attr {
+pub(super) mod attr {
     pub(super) const WIPHY: u16 = 1;
     pub(super) const WIPHY_NAME: u16 = 2;
     pub(super) const IFINDEX: u16 = 3;
     pub(super) const IFNAME: u16 = 4;
     pub(super) const IFTYPE: u16 = 5;
-    pub(super) const MAC: u16 = 6;
-    pub(super) const STA_INFO: u16 = 21;
+    pub(in crate::radio) const MAC: u16 = 6;
+    pub(in crate::radio) const STA_INFO: u16 = 21;
     pub(super) const WIPHY_BANDS: u16 = 22;
     pub(super) const SUPPORTED_IFTYPES: u16 = 32;
     pub(super) const WIPHY_FREQ: u16 = 38;
-    pub(super) const BSS: u16 = 47;
+    pub(in crate::radio) const BSS: u16 = 47;
     pub(super) const SUPPORTED_COMMANDS: u16 = 50;
     pub(super) const SSID: u16 = 52;
     pub(super) const INTERFACE_COMBINATIONS: u16 = 120;
@@ -218,16 +218,20 @@ impl Nl80211 {
     /// The name of the network that a client interface has joined, from the list of what it has heard. Kernels
     /// differ in whether they name it with the interface.
     fn joined_ssid(&self, index: u32) -> Option<Ssid> {
-        let mut body = request(command::GET_SCAN);
-        attribute(&mut body, attr::IFINDEX, &index.to_ne_bytes());
         let mut ssid = None;
-        self.netlink
-            .ask(self.family, DUMP, &body, |_, message| ssid = ssid.or_else(|| parse_joined(message)))
-            .ok()?;
+        self.dump_heard(index, |message| ssid = ssid.or_else(|| parse_joined(message))).ok()?;
         ssid
     }
 
-    fn dump_stations(&self, index: u32, mut each: impl FnMut(&[u8])) -> Result<(), Refusal> {
+    /// Every network that an interface has heard lately.
+    pub(super) fn dump_heard(&self, index: u32, mut each: impl FnMut(&[u8])) -> Result<(), Refusal> {
+        let mut body = request(command::GET_SCAN);
+        attribute(&mut body, attr::IFINDEX, &index.to_ne_bytes());
+        self.netlink.ask(self.family, DUMP, &body, |_, message| each(message))
+    }
+
+    /// Every station that an interface knows: its access point, or its clients.
+    pub(super) fn dump_stations(&self, index: u32, mut each: impl FnMut(&[u8])) -> Result<(), Refusal> {
         let mut body = request(command::GET_STATION);
         attribute(&mut body, attr::IFINDEX, &index.to_ne_bytes());
         self.netlink.ask(self.family, DUMP, &body, |_, message| each(message))

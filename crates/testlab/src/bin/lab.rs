@@ -36,13 +36,21 @@ fn run() -> Result<()> {
     }
 }
 
-/// Plays each scenario and appends its outcome, one JSON object a line, to `results.jsonl` for the host.
+/// Plays each scenario and appends its outcome, one JSON object a line, to `results.jsonl` for the host; an earlier
+/// boot may have begun it.
 fn play_all(names: &[String]) -> Result<()> {
     let path = Path::new(vm::OUT).join("results.jsonl");
-    let mut results =
-        std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut results = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     scenario::play_all(names, &mut |outcome| {
-        let word = if outcome.failure.is_some() { "FAIL" } else { "PASS" };
+        let word = match (&outcome.failure, outcome.unfinished) {
+            (Some(_), _) => "FAIL",
+            (None, true) => "BOOT",
+            (None, false) => "PASS",
+        };
         println!("{word} [{:>7.1} s] {}", outcome.seconds, outcome.name);
         if let Some(failure) = &outcome.failure {
             println!("    {}", failure.trim_end().replace('\n', "\n    "));

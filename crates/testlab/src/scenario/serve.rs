@@ -1,6 +1,7 @@
 //! The main job: devices join, are online, reach each other, and are shown.
 
 use anyhow::{Context as _, Result, ensure};
+use hn_conformance::checks;
 use serde_json::json;
 
 use super::{JOIN, SETTLE, Scenario, Scene, Stage, UPLINK, network};
@@ -53,14 +54,30 @@ fn two_stations_with_two_keys(stage: &mut Stage) -> Result<()> {
     stage.say("up");
     let primary = scene.primary_key()?;
     let (mut first, mut second) = (stage.station()?, stage.station()?);
-    first.join(&network("Café ☕", &primary), JOIN)?;
-    scene.await_peer(&first, "primary")?;
+    checks!(M002, M010:
+        // On an interface of its own, which the machine had not before.
+        let interface = scene.product.field("/hosted_network/interface")?;
+        let interface = interface.as_str().context("an interface's name")?;
+        ensure!(interface != scene.radio.interface, "the access point took over {interface}");
+        let kind = stage.machine.run(&format!("iw dev {interface} info"))?.stdout;
+        ensure!(kind.contains("type AP"), "{interface}: {kind}");
+        first.join(&network("Café ☕", &primary), JOIN)?;
+        scene.await_peer(&first, "primary")?;
+        let status = first.status()?;
+        ensure!(status.contains("key_mgmt=WPA2-PSK"), "the device says:\n{status}");
+        ensure!(status.contains("pairwise_cipher=CCMP") && status.contains("group_cipher=CCMP"), "{status}");
+    );
     stage.say("the first has joined");
-    second.join(&network("Café ☕", "the second key"), JOIN)?;
-    scene.await_peer(&second, "secondary")?;
+    checks!(M043:
+        second.join(&network("Café ☕", "the second key"), JOIN)?;
+        scene.await_peer(&second, "secondary")?;
+        scene.await_peer(&first, "primary")?;
+    );
     stage.say("the second has joined");
-    let one = scene.online(&mut first, Client::Udhcpc)?;
-    let two = scene.online(&mut second, Client::Dhclient)?;
+    // Each gets a lease, resolves a name and fetches a page whose server sees the uplink's address.
+    let (one, two) = checks!(M077, M102:
+        (scene.online(&mut first, Client::Udhcpc)?, scene.online(&mut second, Client::Dhclient)?)
+    );
     ensure!(one.address != two.address, "both have {}", one.address);
     ensure!(one.address.octets()[..3] == [192, 168, 137], "the address is {}", one.address);
     stage.say("both are online");
@@ -190,8 +207,23 @@ fn follows_the_station(stage: &mut Stage) -> Result<()> {
     let joined = guest.join(&network("beside", &scene.primary_key()?), JOIN)?;
     ensure!(joined.frequency_mhz == 2462, "the guest found it on {} MHz", joined.frequency_mhz);
     scene.online(&mut guest, Client::Udhcpc)?;
-    let status = home.status()?;
-    ensure!(status.contains("wpa_state=COMPLETED"), "the station at home: {status}");
+    checks!(M001, M005:
+        // One radio, two adapters: the one joins a network, the other makes one and does nothing else.
+        let status = home.status()?;
+        ensure!(status.contains("wpa_state=COMPLETED"), "the station at home: {status}");
+        let made = scene.product.field("/hosted_network/interface")?;
+        let made = made.as_str().context("an interface's name")?;
+        let kind = |interface: &str| stage.machine.run(&format!("iw dev {interface} info"));
+        let (own, other) = (kind(&radio.interface)?.stdout, kind(made)?.stdout);
+        ensure!(own.contains("type managed") && other.contains("type AP"), "{own}{other}");
+        let phy = |text: &str| text.lines().find_map(|line| line.trim().strip_prefix("wiphy ")).map(str::to_owned);
+        ensure!(phy(&own).is_some() && phy(&own) == phy(&other), "two radios:\n{own}{other}");
+        // It is no way to the Internet, and cannot be chosen as one.
+        let routes = stage.machine.ip("route show default")?.stdout;
+        ensure!(!routes.contains(made), "{routes}");
+        let chosen = scene.product.attempt(["share", made, radio.interface.as_str()])?;
+        ensure!(!chosen.status.success(), "{made} is taken for a connection that leads out");
+    );
     interrupt(&mut up)
 }
 

@@ -2,17 +2,21 @@
 
 use std::ffi::c_void;
 
-use hostednet::types::{
-    Key, Reason, SecondaryKey, Ssid,
-    radio::PhyType,
-    view::{HostedState, SetBy, Snapshot},
+use hostednet::{
+    station_profile,
+    types::{
+        Key, Reason, SecondaryKey, Ssid,
+        radio::PhyType,
+        view::{HostedState, Snapshot},
+    },
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{code, memory::hand_out, put, session::guid_bytes, session::wide, with_client, with_reason};
+use super::{
+    code, memory::hand_out, put, session::guid_bytes, session::wide, value_type, with_client, with_reason,
+};
 use crate::{
     library::Refusal,
-    profile::station_profile,
     types::{
         BOOL, DOT11_AUTH_ALGO_RSNA_PSK, DOT11_CIPHER_ALGO_CCMP, DWORD, ERROR_BAD_CONFIGURATION,
         ERROR_NOT_SUPPORTED, GUID, HANDLE, WLAN_HOSTED_NETWORK_CONNECTION_SETTINGS,
@@ -20,8 +24,7 @@ use crate::{
         WLAN_OPCODE_VALUE_TYPE, state_number, wlan_hosted_network_opcode_connection_settings,
         wlan_hosted_network_opcode_enable, wlan_hosted_network_opcode_security_settings,
         wlan_hosted_network_opcode_station_profile, wlan_hosted_network_peer_state_authenticated,
-        wlan_opcode_value_type_query_only, wlan_opcode_value_type_set_by_group_policy,
-        wlan_opcode_value_type_set_by_user,
+        wlan_opcode_value_type_query_only, wlan_opcode_value_type_set_by_user,
     },
 };
 
@@ -164,10 +167,7 @@ pub unsafe extern "C" fn WlanHostedNetworkQueryProperty(
                 wide(&station_profile(&ssid, &key))
             }
             _ => {
-                kind = match settings.set_by {
-                    SetBy::Policy => wlan_opcode_value_type_set_by_group_policy,
-                    SetBy::User => wlan_opcode_value_type_set_by_user,
-                };
+                kind = value_type(settings.set_by);
                 BOOL::from(settings.enabled).to_ne_bytes().to_vec()
             }
         };
@@ -251,11 +251,9 @@ pub unsafe extern "C" fn WlanHostedNetworkSetProperty(
             Property::Enabled(enabled) => {
                 client.call(async move |session| session.set_enabled(enabled).await)
             }
-            Property::Connection { ssid, peers } => client.call(async move |session| {
-                // The number can be out of range, the name cannot: nothing is half done.
-                session.set_max_peers(peers).await?;
-                session.set_ssid(&ssid).await
-            }),
+            Property::Connection { ssid, peers } => {
+                client.call(async move |session| session.set_connection(&ssid, peers).await)
+            }
         }
     };
     // SAFETY: the caller's promise about `pFailReason`.

@@ -6,6 +6,7 @@
 #![expect(non_snake_case, non_upper_case_globals, reason = "the names of the Windows headers")]
 
 pub(crate) mod callback;
+pub(crate) mod fork;
 pub(crate) mod hosted;
 pub(crate) mod memory;
 pub(crate) mod session;
@@ -16,12 +17,15 @@ use std::{
     sync::Arc,
 };
 
-use hostednet::types::Reason;
+use hostednet::types::{Reason, view::SetBy};
 
 use crate::{
     client::Client,
     library::{self, Refusal},
-    types::{DWORD, ERROR_SUCCESS, HANDLE, WLAN_HOSTED_NETWORK_REASON, reason_number},
+    types::{
+        DWORD, ERROR_SUCCESS, HANDLE, WLAN_HOSTED_NETWORK_REASON, WLAN_OPCODE_VALUE_TYPE, reason_number,
+        wlan_opcode_value_type_set_by_group_policy, wlan_opcode_value_type_set_by_user,
+    },
 };
 
 /// Runs an entry point; a panic becomes an error code instead of crossing into C.
@@ -32,6 +36,14 @@ fn guard(entry: impl FnOnce() -> Result<(), Refusal>) -> Result<(), Refusal> {
 /// The return code.
 fn code(result: Result<(), Refusal>) -> DWORD {
     result.map_or_else(|refusal| refusal.code, |()| ERROR_SUCCESS)
+}
+
+/// Who decided a value.
+fn value_type(set_by: SetBy) -> WLAN_OPCODE_VALUE_TYPE {
+    match set_by {
+        SetBy::Policy => wlan_opcode_value_type_set_by_group_policy,
+        SetBy::User => wlan_opcode_value_type_set_by_user,
+    }
 }
 
 /// Writes a result where the caller wants one.

@@ -6,28 +6,26 @@ use hostednet::{
     ConnectionView,
     types::{
         Reason,
+        security::TEXT_LIMIT,
         view::{HostedState, SetBy},
     },
 };
 
-use super::{code, guard, memory::hand_out, put, with_client};
+use super::{code, guard, memory::hand_out, put, value_type, with_client};
 use crate::{
     ffi::callback::Callback,
     library::{self, Refusal},
     notify::Registration,
-    reasons, security,
+    reasons,
     types::{
         BOOL, DWORD, ERROR_INVALID_STATE, ERROR_NOT_FOUND, ERROR_NOT_SUPPORTED, GUID, HANDLE, WCHAR,
         WLAN_API_VERSION_1_0, WLAN_API_VERSION_2_0, WLAN_INTERFACE_INFO_LIST, WLAN_INTF_OPCODE,
-        WLAN_NOTIFICATION_CALLBACK, WLAN_NOTIFICATION_SOURCE_NONE, WLAN_OPCODE_VALUE_TYPE,
-        WLAN_SECURABLE_OBJECT, wlan_interface_state_connected, wlan_interface_state_disconnected,
-        wlan_intf_opcode_hosted_network_capable, wlan_intf_opcode_interface_state,
-        wlan_opcode_value_type_query_only, wlan_opcode_value_type_set_by_user,
+        WLAN_INTF_OPCODES, WLAN_NOTIFICATION_CALLBACK, WLAN_NOTIFICATION_SOURCE_NONE, WLAN_OPCODE_VALUE_TYPE,
+        WLAN_SECURABLE_OBJECT, WLAN_SECURABLE_OBJECT_COUNT, wlan_interface_state_connected,
+        wlan_interface_state_disconnected, wlan_intf_opcode_hosted_network_capable,
+        wlan_intf_opcode_interface_state, wlan_opcode_value_type_query_only,
     },
 };
-
-/// A descriptor longer than this is none, in characters.
-const DESCRIPTOR_LIMIT: usize = 65_536;
 
 /// Opens a session with the service. Versions are 1 and 2, in the low half of `dwClientVersion`; others are not
 /// supported (50).
@@ -131,8 +129,9 @@ pub unsafe extern "C" fn WlanEnumInterfaces(
     }))
 }
 
-/// Two facts about an adapter: whether it can carry a hosted network, and whether it is connected. Everything else is not
-/// supported (50). An adapter that does not exist is not found (1168).
+/// Two facts about an adapter: whether it can carry a hosted network, and whether it is connected. Other operation
+/// codes of Windows are not supported (50), a number that is none is a wrong parameter (87). An adapter that does not
+/// exist is not found (1168).
 ///
 /// # Safety
 ///
@@ -148,7 +147,8 @@ pub unsafe extern "C" fn WlanQueryInterface(
     pWlanOpcodeValueType: *mut WLAN_OPCODE_VALUE_TYPE,
 ) -> DWORD {
     code(with_client(hClientHandle, pReserved, |client| {
-        if pInterfaceGuid.is_null() || pdwDataSize.is_null() || ppData.is_null() {
+        let nowhere = pInterfaceGuid.is_null() || pdwDataSize.is_null() || ppData.is_null();
+        if nowhere || !WLAN_INTF_OPCODES.contains(&OpCode) {
             return Err(client.refuse(Refusal::PARAMETER));
         }
         // SAFETY: not NULL, so the caller promises a GUID; alignment is not asked for.
@@ -239,7 +239,12 @@ pub extern "C" fn WlanRegisterVirtualStationNotification(
     }))
 }
 
-/// The descriptor of a securable object, and what it grants to this process. Free the text with `WlanFreeMemory`.
+/// Whether there is such an object.
+fn securable(object: WLAN_SECURABLE_OBJECT) -> Option<u32> {
+    (0..WLAN_SECURABLE_OBJECT_COUNT).contains(&object).then(|| object.cast_unsigned())
+}
+
+/// The access list of a securable object, and what it grants to the caller. Free the text with `WlanFreeMemory`.
 ///
 /// # Safety
 ///
@@ -254,23 +259,22 @@ pub unsafe extern "C" fn WlanGetSecuritySettings(
 ) -> DWORD {
     code(with_client(hClientHandle, std::ptr::null(), |client| {
         let nowhere = pstrCurrentSDDL.is_null() || pdwGrantedAccess.is_null();
-        if nowhere || !security::exists(SecurableObject) {
-            return Err(client.refuse(Refusal::PARAMETER));
-        }
-        client.active()?;
-        let buffer = hand_out(&wide(security::DESCRIPTOR))?;
+        let object = securable(SecurableObject).filter(|_| !nowhere);
+        let object = object.ok_or_else(|| client.refuse(Refusal::PARAMETER))?;
+        let security = client.call(async move |session| session.security_settings(object).await)?;
+        let buffer = hand_out(&wide(&security.sddl))?;
         // SAFETY: the caller's promise about the results.
-        unsafe { put(pValueType, wlan_opcode_value_type_set_by_user) };
+        unsafe { put(pValueType, value_type(security.set_by)) };
         // SAFETY: the same.
         unsafe { put(pstrCurrentSDDL, buffer.cast()) };
         // SAFETY: the same.
-        unsafe { put(pdwGrantedAccess, security::granted()) };
+        unsafe { put(pdwGrantedAccess, security.granted_access) };
         Ok(())
     }))
 }
 
-/// Sets the descriptor of a securable object. The service decides by identity, so only the descriptor in force is
-/// taken; another one is not supported (50).
+/// Changes the access list of a securable object. Only that of `wlan_secure_hosted_network_elevated_access` decides
+/// anything here; another list for another object is not supported (50).
 ///
 /// # Safety
 ///
@@ -282,27 +286,34 @@ pub unsafe extern "C" fn WlanSetSecuritySettings(
     strModifiedSDDL: *const WCHAR,
 ) -> DWORD {
     code(with_client(hClientHandle, std::ptr::null(), |client| {
-        if strModifiedSDDL.is_null() || !security::exists(SecurableObject) {
-            return Err(client.refuse(Refusal::PARAMETER));
-        }
+        let object = securable(SecurableObject).filter(|_| !strModifiedSDDL.is_null());
+        let object = object.ok_or_else(|| client.refuse(Refusal::PARAMETER))?;
+        // SAFETY: not NULL, so the caller promises a string.
+        let text = unsafe { descriptor(strModifiedSDDL) };
+        let text = text.ok_or_else(|| client.refuse(Refusal::PARAMETER))?;
+        // The text is read before the part of the service is looked at.
         client.active()?;
-        let mut text = Vec::new();
-        loop {
-            // SAFETY: every character before this one was not the terminator, so this one is in the string.
-            let next = unsafe { strModifiedSDDL.add(text.len()) };
-            // SAFETY: the same.
-            let character = unsafe { next.read_unaligned() };
-            if character == 0 {
-                break;
-            }
-            text.push(character);
-            if text.len() > DESCRIPTOR_LIMIT {
-                return Err(Refusal::PARAMETER);
-            }
-        }
-        let text = String::from_utf16(&text).map_err(|_| Refusal::PARAMETER)?;
-        security::set(&text).map_err(|code| Refusal::new(code, Reason::ElevationRequired))
+        client.call(async move |session| session.set_security_settings(object, &text).await)
     }))
+}
+
+/// A string of the caller, if it is text and not too long for a descriptor.
+///
+/// # Safety
+///
+/// `string` is zero-terminated.
+unsafe fn descriptor(string: *const WCHAR) -> Option<String> {
+    let mut units = Vec::new();
+    while units.len() <= TEXT_LIMIT {
+        // SAFETY: every unit before this one was not the terminator, so this one is in the string.
+        let next = unsafe { string.add(units.len()) };
+        // SAFETY: the same; alignment is not asked for.
+        match unsafe { next.read_unaligned() } {
+            0 => return String::from_utf16(&units).ok(),
+            unit => units.push(unit),
+        }
+    }
+    None
 }
 
 /// The sentence for a reason code, cut to `dwBufferSize` characters with the zero.

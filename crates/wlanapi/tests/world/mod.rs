@@ -19,6 +19,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 const FOLDER: &str = "HOSTEDNET_TEST_WORLD";
 
+/// Says which part a process of a test plays.
+const PART: &str = "HOSTEDNET_TEST_PART";
+
 /// A service on the simulated platform.
 pub(crate) struct World {
     folder: PathBuf,
@@ -46,6 +49,27 @@ pub(crate) fn run(name: &str, test: impl FnOnce(&World)) {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{name}:\n{text}\n{errors}");
+}
+
+/// Whether this process plays a part in a test; then it does so, and the test is not run in it.
+pub(crate) fn plays(part: impl FnOnce()) -> bool {
+    let plays = env::var_os(PART).is_some();
+    if plays {
+        part();
+    }
+    plays
+}
+
+/// A process that plays a part in the test `name`: the same program, told so by its environment.
+pub(crate) fn part(name: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(PART, "")
+        .env_remove("HOSTEDNET_EVIDENCE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
 }
 
 /// A file that cargo built.
@@ -82,6 +106,24 @@ impl World {
         let mut service = self.service.borrow_mut().take().unwrap();
         service.kill().unwrap();
         service.wait().unwrap();
+    }
+
+    /// Writes the administrator's policy and has it read.
+    pub(crate) fn policy(&self, text: &str) {
+        std::fs::write(self.folder.join("policy.toml"), text).unwrap();
+        let id = self.service.borrow().as_ref().unwrap().id();
+        let id = nix::unistd::Pid::from_raw(id.try_into().unwrap());
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGHUP).unwrap();
+    }
+
+    /// Many commands on one connection to the console, each answered before the next is given.
+    pub(crate) fn commands<'a>(&self, lines: impl IntoIterator<Item = &'a str>) {
+        let mut stream = UnixStream::connect(self.folder.join("run/sim")).unwrap();
+        let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
+        for line in lines {
+            writeln!(stream, "{line}").unwrap();
+            assert_eq!(answers.next().unwrap().unwrap(), "ok", "{line}");
+        }
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use hostednet::types::{Key, Ssid};
+use hn_types::{Key, Ssid};
 use zeroize::Zeroizing;
 
-/// The profile of a network with this name and key.
-pub(crate) fn station_profile(ssid: &Ssid, key: &Key) -> Zeroizing<String> {
+/// The profile of a network with this name and key. It holds the key in the clear: whoever keeps it keeps a secret.
+pub fn station_profile(ssid: &Ssid, key: &Key) -> Zeroizing<String> {
     let mut hex = String::new();
     for byte in ssid.as_bytes() {
         // Writing to a string does not fail.

@@ -1,0 +1,120 @@
+//! The rules of port mappings and of closed connections.
+//!
+//! A mapped port leads to its device from the public connection and, as *hairpin*, from the segment itself, where
+//! the packet must go back the way it came: it is translated at both ends. Only packets for an address of this host are
+//! redirected. What a mapping lets in is named by device and port once more where packets are forwarded, so that no
+//! other table's translation opens anything.
+
+use alloc::{format, vec, vec::Vec};
+
+use hn_types::{
+    IfName, Subnet4,
+    plan::{FirewallPlan, PortForward},
+};
+
+use crate::{
+    policy::{dropped, on},
+    ruleset::{Compared, CtStates, Match, Op, Rule, Side, Statement, Verdict},
+};
+
+/// ICMP and ICMPv6: errors and neighbour discovery must pass, and who is pinged may answer.
+const ICMP: [u8; 2] = [1, 58];
+/// The ports on which this host waits for answers of DHCP and DHCPv6 servers.
+const DHCP_CLIENT: [u16; 2] = [68, 546];
+const UDP: u8 = 17;
+
+fn ours(plan: &FirewallPlan) -> impl Iterator<Item = (&PortForward, Subnet4)> {
+    plan.forwards.iter().filter_map(|forward| {
+        let segment = plan.segments.iter().find(|segment| segment.interface == forward.private)?;
+        Some((forward, segment.subnet?))
+    })
+}
+
+fn text(forward: &PortForward) -> alloc::string::String {
+    format!("{} {} to {}", forward.protocol, forward.external_port, forward.private)
+}
+
+/// Where the destination is translated, before it is decided where the packet goes.
+pub(crate) fn prerouting(plan: &FirewallPlan) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (forward, subnet) in ours(plan) {
+        let condition = |from: IfName, rest: Vec<Match>| {
+            let mut statements =
+                vec![on(Side::In, Op::Is, Compared::Name(from)), Statement::Match(Match::Ipv4)];
+            statements.extend(rest.into_iter().map(Statement::Match));
+            statements.extend([
+                Statement::Match(Match::Port(forward.protocol.number(), forward.external_port)),
+                Statement::Match(Match::Local),
+                Statement::Redirect(forward.address, forward.internal_port),
+            ]);
+            statements
+        };
+        rules.push(Rule { statements: condition(forward.public, Vec::new()), comment: text(forward) });
+        // The host's address in the segment stays the host's own.
+        let elsewhere = vec![Match::NotTo(subnet.address())];
+        rules.push(Rule {
+            statements: condition(forward.private, elsewhere),
+            comment: format!("{} and back", text(forward)),
+        });
+    }
+    rules
+}
+
+/// What a device of `private` may get through its mappings.
+pub(crate) fn inward(plan: &FirewallPlan, private: IfName) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (forward, _) in ours(plan).filter(|(forward, _)| forward.private == private) {
+        let device = Subnet4::new(forward.address, 32).map(|device| Match::Address(Side::Out, device));
+        let mut statements =
+            vec![on(Side::In, Op::Is, Compared::Name(forward.public)), Statement::Match(Match::Ipv4)];
+        statements.extend(device.map(Statement::Match));
+        statements.extend([
+            Statement::Match(Match::Port(forward.protocol.number(), forward.internal_port)),
+            Statement::Match(Match::Redirected),
+            Statement::Verdict(Verdict::Accept),
+        ]);
+        rules.push(Rule { statements, comment: text(forward) });
+    }
+    rules
+}
+
+/// Answers of a device to its neighbour have to come back through this host.
+pub(crate) fn postrouting(plan: &FirewallPlan) -> Vec<Rule> {
+    let mut privates: Vec<IfName> = ours(plan).map(|(forward, _)| forward.private).collect();
+    privates.sort_unstable();
+    privates.dedup();
+    let hairpin = |private| Rule {
+        statements: vec![
+            on(Side::In, Op::Is, Compared::Name(private)),
+            on(Side::Out, Op::Is, Compared::Name(private)),
+            Statement::Match(Match::Ipv4),
+            Statement::Match(Match::Redirected),
+            Statement::Masquerade,
+        ],
+        comment: format!("{private} to itself by a mapped port"),
+    };
+    privates.into_iter().map(hairpin).collect()
+}
+
+/// Closed connections: answers, ICMP and what a DHCP client waits for.
+pub(crate) fn closed(plan: &FirewallPlan) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for interface in &plan.closed {
+        let at = || on(Side::In, Op::Is, Compared::Name(*interface));
+        let mut accept = |condition: Match, what: &str| {
+            rules.push(Rule {
+                statements: vec![at(), Statement::Match(condition), Statement::Verdict(Verdict::Accept)],
+                comment: format!("{what} on {interface}"),
+            });
+        };
+        accept(Match::State(CtStates::ESTABLISHED.or(CtStates::RELATED)), "answers");
+        for protocol in ICMP {
+            accept(Match::Protocol(protocol), "ICMP");
+        }
+        for port in DHCP_CLIENT {
+            accept(Match::Port(UDP, port), "DHCP");
+        }
+        rules.push(dropped(vec![at()], format!("unasked on {interface}")));
+    }
+    rules
+}

@@ -1,0 +1,181 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_hostednet_global_optspecs
+    string join \n socket= h/help V/version
+end
+
+function __fish_hostednet_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_hostednet_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_hostednet_using_subcommand
+    set -l cmd (__fish_hostednet_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c hostednet -n "__fish_hostednet_needs_command" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_needs_command" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_needs_command" -s V -l version -d 'Print version'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "up" -d 'Start the hosted network with full sharing; undo it with Ctrl-C'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "hold" -d 'Hold a reference: the network runs for as long as COMMAND, or this process, does'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "start" -d 'Start the hosted network for good (ForceStart)'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "stop" -d 'Stop the hosted network whoever uses it (ForceStop)'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "status" -d 'Show everything'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "devices" -d 'Show who is attached'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "monitor" -d 'Show what happens, as it happens'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "connections" -d 'Show every connection and whether it can be shared'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "settings" -d 'Show or change the settings'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "allow" -d 'Allow the hosted network'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "disallow" -d 'Forbid the hosted network; a running one stops'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "key" -d 'Show, make or set keys; a key is typed or piped in, never an argument'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "share" -d 'Share the connection PUBLIC with the connections PRIVATE'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "unshare" -d 'Stop sharing'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "join" -d 'On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "service" -d 'Show, start or stop a part of the service'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "netsh" -d 'The commands and the output of Windows\' netsh, for scripts that know them'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "net" -d 'The same for net: `net start|stop sharedaccess`'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "sc" -d 'The same for sc: `sc query|start|stop sharedaccess`'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "completions" -d 'Print the completions of a shell'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "man" -d 'Print the man page'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand up" -l public -d 'The connection that leads out: an interface, auto for the default route, none for no sharing' -r
+complete -c hostednet -n "__fish_hostednet_using_subcommand up" -l private -d 'Share with this interface instead of (or, with hosted-network named too, beside) the access point' -r
+complete -c hostednet -n "__fish_hostednet_using_subcommand up" -l ssid -d 'The name of the network, kept for next time; hex:… for bytes' -r
+complete -c hostednet -n "__fish_hostednet_using_subcommand up" -l key-file -d 'Read a key for this session from a file, or from standard input (-)' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand up" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand up" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand up" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand hold" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand hold" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand start" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand start" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand stop" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand stop" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand status" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand status" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand status" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand devices" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand devices" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand devices" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand monitor" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand monitor" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand monitor" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand connections" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand connections" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand connections" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -f -a "set" -d 'Change settings; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from set" -l ssid -d 'The name of the network; hex:… for bytes' -r
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from set" -l max-peers -d 'At most this many devices' -r
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from set" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change settings; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand allow" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand allow" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand disallow" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand disallow" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and not __fish_seen_subcommand_from show refresh set clear help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and not __fish_seen_subcommand_from show refresh set clear help" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and not __fish_seen_subcommand_from show refresh set clear help" -f -a "show" -d 'Print both keys'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and not __fish_seen_subcommand_from show refresh set clear help" -f -a "refresh" -d 'Make a new primary key; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and not __fish_seen_subcommand_from show refresh set clear help" -f -a "set" -d 'Set the secondary key, read from standard input'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and not __fish_seen_subcommand_from show refresh set clear help" -f -a "clear" -d 'Remove the secondary key'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and not __fish_seen_subcommand_from show refresh set clear help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from show" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from show" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from refresh" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from refresh" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from set" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from set" -l temporary -d 'For this session, or the next, only'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from set" -l hex -d 'The key is 64 hexadecimal digits, not a passphrase'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from clear" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from clear" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print both keys'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "refresh" -d 'Make a new primary key; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set the secondary key, read from standard input'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "clear" -d 'Remove the secondary key'
+complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand share" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand share" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand unshare" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand unshare" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l interface -d 'The Wi-Fi interface [default: the only one]' -r
+complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l key-file -d 'Read the key (a passphrase, or 64 hexadecimal digits) from a file, or from standard input (-)' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l open -d 'The network has no key'
+complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l once -d 'End at the first failure or loss, with status 1, instead of trying again'
+complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l resolv-conf -d 'Write the name servers into /etc/resolv.conf if need be, and restore it at the end'
+complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand join" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -f -a "status" -d 'Show the parts'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -f -a "start" -d 'Start a part'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -f -a "stop" -d 'Stop a part'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from status" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from status" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from start" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from stop" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the parts'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start a part'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop a part'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand netsh" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand net" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand sc" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand completions" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand man" -l to -d 'Write the man pages and the completions of every subcommand below this folder instead' -r -f -a "(__fish_complete_directories)"
+complete -c hostednet -n "__fish_hostednet_using_subcommand man" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand man" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "up" -d 'Start the hosted network with full sharing; undo it with Ctrl-C'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "hold" -d 'Hold a reference: the network runs for as long as COMMAND, or this process, does'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "start" -d 'Start the hosted network for good (ForceStart)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "stop" -d 'Stop the hosted network whoever uses it (ForceStop)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "status" -d 'Show everything'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "devices" -d 'Show who is attached'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "monitor" -d 'Show what happens, as it happens'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "connections" -d 'Show every connection and whether it can be shared'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "settings" -d 'Show or change the settings'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "allow" -d 'Allow the hosted network'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "disallow" -d 'Forbid the hosted network; a running one stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "key" -d 'Show, make or set keys; a key is typed or piped in, never an argument'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "share" -d 'Share the connection PUBLIC with the connections PRIVATE'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "unshare" -d 'Stop sharing'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "join" -d 'On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "service" -d 'Show, start or stop a part of the service'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "netsh" -d 'The commands and the output of Windows\' netsh, for scripts that know them'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "net" -d 'The same for net: `net start|stop sharedaccess`'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "sc" -d 'The same for sc: `sc query|start|stop sharedaccess`'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "completions" -d 'Print the completions of a shell'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "man" -d 'Print the man page'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from settings" -f -a "set" -d 'Change settings; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "show" -d 'Print both keys'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "refresh" -d 'Make a new primary key; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "set" -d 'Set the secondary key, read from standard input'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "clear" -d 'Remove the secondary key'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "status" -d 'Show the parts'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "start" -d 'Start a part'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "stop" -d 'Stop a part'
