@@ -58,8 +58,8 @@ fn invoke(
     let params = DISPPARAMS {
         rgvarg: values.as_mut_ptr(),
         rgdispidNamedArgs: named.as_mut_ptr(),
-        cArgs: u32::try_from(values.len()).unwrap(),
-        cNamedArgs: u32::try_from(named.len()).unwrap(),
+        cArgs: u32::try_from(values.len()).unwrap_or(u32::MAX),
+        cNamedArgs: u32::try_from(named.len()).unwrap_or(u32::MAX),
     };
     let mut result = VARIANT::default();
     let mut exception = EXCEPINFO::default();

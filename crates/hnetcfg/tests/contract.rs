@@ -1,6 +1,7 @@
 //! The contract, called through the declarations of the crate `windows` against the simulated service (tier T1).
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(unsafe_code, reason = "calls of COM")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "each is one call of a row")]
 #![expect(
     clippy::undocumented_unsafe_blocks,
     reason = "every pointer here is a local of the test or an object"
