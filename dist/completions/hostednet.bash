@@ -31,6 +31,9 @@ _hostednet() {
             hostednet,disallow)
                 cmd="hostednet__subcmd__disallow"
                 ;;
+            hostednet,forward)
+                cmd="hostednet__subcmd__forward"
+                ;;
             hostednet,help)
                 cmd="hostednet__subcmd__help"
                 ;;
@@ -82,6 +85,42 @@ _hostednet() {
             hostednet,up)
                 cmd="hostednet__subcmd__up"
                 ;;
+            hostednet__subcmd__forward,add)
+                cmd="hostednet__subcmd__forward__subcmd__add"
+                ;;
+            hostednet__subcmd__forward,disable)
+                cmd="hostednet__subcmd__forward__subcmd__disable"
+                ;;
+            hostednet__subcmd__forward,enable)
+                cmd="hostednet__subcmd__forward__subcmd__enable"
+                ;;
+            hostednet__subcmd__forward,help)
+                cmd="hostednet__subcmd__forward__subcmd__help"
+                ;;
+            hostednet__subcmd__forward,list)
+                cmd="hostednet__subcmd__forward__subcmd__list"
+                ;;
+            hostednet__subcmd__forward,remove)
+                cmd="hostednet__subcmd__forward__subcmd__remove"
+                ;;
+            hostednet__subcmd__forward__subcmd__help,add)
+                cmd="hostednet__subcmd__forward__subcmd__help__subcmd__add"
+                ;;
+            hostednet__subcmd__forward__subcmd__help,disable)
+                cmd="hostednet__subcmd__forward__subcmd__help__subcmd__disable"
+                ;;
+            hostednet__subcmd__forward__subcmd__help,enable)
+                cmd="hostednet__subcmd__forward__subcmd__help__subcmd__enable"
+                ;;
+            hostednet__subcmd__forward__subcmd__help,help)
+                cmd="hostednet__subcmd__forward__subcmd__help__subcmd__help"
+                ;;
+            hostednet__subcmd__forward__subcmd__help,list)
+                cmd="hostednet__subcmd__forward__subcmd__help__subcmd__list"
+                ;;
+            hostednet__subcmd__forward__subcmd__help,remove)
+                cmd="hostednet__subcmd__forward__subcmd__help__subcmd__remove"
+                ;;
             hostednet__subcmd__help,allow)
                 cmd="hostednet__subcmd__help__subcmd__allow"
                 ;;
@@ -96,6 +135,9 @@ _hostednet() {
                 ;;
             hostednet__subcmd__help,disallow)
                 cmd="hostednet__subcmd__help__subcmd__disallow"
+                ;;
+            hostednet__subcmd__help,forward)
+                cmd="hostednet__subcmd__help__subcmd__forward"
                 ;;
             hostednet__subcmd__help,help)
                 cmd="hostednet__subcmd__help__subcmd__help"
@@ -148,6 +190,21 @@ _hostednet() {
             hostednet__subcmd__help,up)
                 cmd="hostednet__subcmd__help__subcmd__up"
                 ;;
+            hostednet__subcmd__help__subcmd__forward,add)
+                cmd="hostednet__subcmd__help__subcmd__forward__subcmd__add"
+                ;;
+            hostednet__subcmd__help__subcmd__forward,disable)
+                cmd="hostednet__subcmd__help__subcmd__forward__subcmd__disable"
+                ;;
+            hostednet__subcmd__help__subcmd__forward,enable)
+                cmd="hostednet__subcmd__help__subcmd__forward__subcmd__enable"
+                ;;
+            hostednet__subcmd__help__subcmd__forward,list)
+                cmd="hostednet__subcmd__help__subcmd__forward__subcmd__list"
+                ;;
+            hostednet__subcmd__help__subcmd__forward,remove)
+                cmd="hostednet__subcmd__help__subcmd__forward__subcmd__remove"
+                ;;
             hostednet__subcmd__help__subcmd__key,clear)
                 cmd="hostednet__subcmd__help__subcmd__key__subcmd__clear"
                 ;;
@@ -160,6 +217,9 @@ _hostednet() {
             hostednet__subcmd__help__subcmd__key,show)
                 cmd="hostednet__subcmd__help__subcmd__key__subcmd__show"
                 ;;
+            hostednet__subcmd__help__subcmd__service,set-start-type)
+                cmd="hostednet__subcmd__help__subcmd__service__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__help__subcmd__service,start)
                 cmd="hostednet__subcmd__help__subcmd__service__subcmd__start"
                 ;;
@@ -168,6 +228,9 @@ _hostednet() {
                 ;;
             hostednet__subcmd__help__subcmd__service,stop)
                 cmd="hostednet__subcmd__help__subcmd__service__subcmd__stop"
+                ;;
+            hostednet__subcmd__help__subcmd__settings,access)
+                cmd="hostednet__subcmd__help__subcmd__settings__subcmd__access"
                 ;;
             hostednet__subcmd__help__subcmd__settings,set)
                 cmd="hostednet__subcmd__help__subcmd__settings__subcmd__set"
@@ -205,6 +268,9 @@ _hostednet() {
             hostednet__subcmd__service,help)
                 cmd="hostednet__subcmd__service__subcmd__help"
                 ;;
+            hostednet__subcmd__service,set-start-type)
+                cmd="hostednet__subcmd__service__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__service,start)
                 cmd="hostednet__subcmd__service__subcmd__start"
                 ;;
@@ -217,6 +283,9 @@ _hostednet() {
             hostednet__subcmd__service__subcmd__help,help)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__help"
                 ;;
+            hostednet__subcmd__service__subcmd__help,set-start-type)
+                cmd="hostednet__subcmd__service__subcmd__help__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__service__subcmd__help,start)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__start"
                 ;;
@@ -226,11 +295,17 @@ _hostednet() {
             hostednet__subcmd__service__subcmd__help,stop)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__stop"
                 ;;
+            hostednet__subcmd__settings,access)
+                cmd="hostednet__subcmd__settings__subcmd__access"
+                ;;
             hostednet__subcmd__settings,help)
                 cmd="hostednet__subcmd__settings__subcmd__help"
                 ;;
             hostednet__subcmd__settings,set)
                 cmd="hostednet__subcmd__settings__subcmd__set"
+                ;;
+            hostednet__subcmd__settings__subcmd__help,access)
+                cmd="hostednet__subcmd__settings__subcmd__help__subcmd__access"
                 ;;
             hostednet__subcmd__settings__subcmd__help,help)
                 cmd="hostednet__subcmd__settings__subcmd__help__subcmd__help"
@@ -245,7 +320,7 @@ _hostednet() {
 
     case "${cmd}" in
         hostednet)
-            opts="-h -V --socket --help --version up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help"
+            opts="-h -V --socket --help --version up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -418,8 +493,284 @@ _hostednet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hostednet__subcmd__forward)
+            opts="-h --socket --help add list enable disable remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__add)
+            opts="-h --on --disabled --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --on)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__disable)
+            opts="-h --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__enable)
+            opts="-h --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__help)
+            opts="add list enable disable remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__help__subcmd__disable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__help__subcmd__enable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__list)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__forward__subcmd__remove)
+            opts="-h --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hostednet__subcmd__help)
-            opts="up hold start stop status devices monitor connections settings allow disallow key share unshare join service netsh net sc completions man help"
+            opts="up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -491,6 +842,90 @@ _hostednet() {
         hostednet__subcmd__help__subcmd__disallow)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__forward)
+            opts="add list enable disable remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__forward__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__forward__subcmd__disable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__forward__subcmd__enable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__forward__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__forward__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -685,8 +1120,22 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__service)
-            opts="status start stop"
+            opts="status start stop set-start-type"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__service__subcmd__set__subcmd__start__subcmd__type)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -741,8 +1190,22 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__settings)
-            opts="set"
+            opts="set access"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__settings__subcmd__access)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1311,7 +1774,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service)
-            opts="-h --socket --help status start stop help"
+            opts="-h --socket --help status start stop set-start-type help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1340,7 +1803,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__help)
-            opts="status start stop help"
+            opts="status start stop set-start-type help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1354,6 +1817,20 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__service__subcmd__help__subcmd__set__subcmd__start__subcmd__type)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1409,8 +1886,37 @@ _hostednet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hostednet__subcmd__service__subcmd__set__subcmd__start__subcmd__type)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hostednet__subcmd__service__subcmd__start)
-            opts="-h --socket --help wlan sharedaccess"
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1468,7 +1974,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__stop)
-            opts="-h --socket --help wlan sharedaccess"
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1497,7 +2003,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__settings)
-            opts="-h --json --socket --help set help"
+            opts="-h --json --socket --help set access help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1525,9 +2031,52 @@ _hostednet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        hostednet__subcmd__settings__subcmd__help)
-            opts="set help"
+        hostednet__subcmd__settings__subcmd__access)
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__settings__subcmd__help)
+            opts="set access help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__settings__subcmd__help__subcmd__access)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -202,6 +202,10 @@ fn a_port_that_others_hold_takes_nothing_else_down_and_is_taken_when_it_is_free(
             .until("the other name server", |event| matches!(event, ServiceEvent::Dns { serving: false, .. }))
             .await;
         assert!(matches!(&busy, ServiceEvent::Dns { cause, .. } if cause.contains("UDP port 53 is held")));
+        checks!(M122:
+            assert!(format!("{trouble:?}").contains("UDP port 67 is held"), "the DHCP server: {trouble:?}");
+            assert!(format!("{busy:?}").contains("UDP port 53 is held"), "the name server: {busy:?}");
+        );
         // What the manual says about it is what the service says.
         let office = README.split("\n## ").find(|section| section.starts_with("In an office\n")).unwrap();
         checks!(M132:

@@ -6,7 +6,7 @@ use hn_core::{Command, Config, Part, UpRequest};
 use hn_types::{
     ErrorCode, KeyRole, Reason, Step,
     network::{Link, MediaType, NetworkView},
-    observed::{Lease, PlatformEvent, ServiceEvent},
+    observed::{Lease, PlatformEvent, ServiceEvent, ServiceTrouble},
     plan::{DhcpPlan, FirewallSegment, ForwardingPlan, Reach, ServicePlan, ServiceSegment},
     radio::RadioView,
     settings::{Policy, PrivateChoice, PublicChoice, Role},
@@ -286,6 +286,33 @@ fn addresses_are_served_on_while_the_public_side_is_lost() {
                 assert_eq!(mode(&world), SharingMode::Full);
             );
         }
+    }
+}
+
+#[test]
+fn another_server_on_the_machine_is_named_until_it_is_gone() {
+    type Said = fn(bool) -> ServiceEvent;
+    let dhcp: Said = |held| ServiceEvent::Trouble {
+        kind: ServiceTrouble::DhcpPort,
+        cause: if held { "UDP port 67 is held by dnsmasq".into() } else { String::new() },
+    };
+    let dns: Said = |held| ServiceEvent::Dns {
+        serving: !held,
+        cause: if held { "UDP port 53 is held by unbound".into() } else { String::new() },
+    };
+    for (said, port, who) in [(dhcp, "67", "dnsmasq"), (dns, "53", "unbound")] {
+        let mut world = World::new();
+        share(&mut world, "eth0", &[over("eth1")]);
+        world.events.clear();
+        world.platform(PlatformEvent::Service(said(true)));
+        let detail = world.snapshot().sharing.detail;
+        checks!(M122:
+            assert!(detail.iter().any(|text| text.contains(port) && text.contains(who)), "{detail:?}");
+            assert!(world.events.iter().any(|event| matches!(event, Event::Trouble { .. })), "{:?}", world.events);
+            assert_eq!(mode(&world), SharingMode::Full, "what can go on goes on");
+            world.platform(PlatformEvent::Service(said(false)));
+            assert!(world.snapshot().sharing.detail.is_empty());
+        );
     }
 }
 
