@@ -160,6 +160,9 @@ _hostednet() {
             hostednet__subcmd__help__subcmd__key,show)
                 cmd="hostednet__subcmd__help__subcmd__key__subcmd__show"
                 ;;
+            hostednet__subcmd__help__subcmd__service,set-start-type)
+                cmd="hostednet__subcmd__help__subcmd__service__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__help__subcmd__service,start)
                 cmd="hostednet__subcmd__help__subcmd__service__subcmd__start"
                 ;;
@@ -168,6 +171,9 @@ _hostednet() {
                 ;;
             hostednet__subcmd__help__subcmd__service,stop)
                 cmd="hostednet__subcmd__help__subcmd__service__subcmd__stop"
+                ;;
+            hostednet__subcmd__help__subcmd__settings,access)
+                cmd="hostednet__subcmd__help__subcmd__settings__subcmd__access"
                 ;;
             hostednet__subcmd__help__subcmd__settings,set)
                 cmd="hostednet__subcmd__help__subcmd__settings__subcmd__set"
@@ -205,6 +211,9 @@ _hostednet() {
             hostednet__subcmd__service,help)
                 cmd="hostednet__subcmd__service__subcmd__help"
                 ;;
+            hostednet__subcmd__service,set-start-type)
+                cmd="hostednet__subcmd__service__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__service,start)
                 cmd="hostednet__subcmd__service__subcmd__start"
                 ;;
@@ -217,6 +226,9 @@ _hostednet() {
             hostednet__subcmd__service__subcmd__help,help)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__help"
                 ;;
+            hostednet__subcmd__service__subcmd__help,set-start-type)
+                cmd="hostednet__subcmd__service__subcmd__help__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__service__subcmd__help,start)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__start"
                 ;;
@@ -226,11 +238,17 @@ _hostednet() {
             hostednet__subcmd__service__subcmd__help,stop)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__stop"
                 ;;
+            hostednet__subcmd__settings,access)
+                cmd="hostednet__subcmd__settings__subcmd__access"
+                ;;
             hostednet__subcmd__settings,help)
                 cmd="hostednet__subcmd__settings__subcmd__help"
                 ;;
             hostednet__subcmd__settings,set)
                 cmd="hostednet__subcmd__settings__subcmd__set"
+                ;;
+            hostednet__subcmd__settings__subcmd__help,access)
+                cmd="hostednet__subcmd__settings__subcmd__help__subcmd__access"
                 ;;
             hostednet__subcmd__settings__subcmd__help,help)
                 cmd="hostednet__subcmd__settings__subcmd__help__subcmd__help"
@@ -685,8 +703,22 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__service)
-            opts="status start stop"
+            opts="status start stop set-start-type"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__service__subcmd__set__subcmd__start__subcmd__type)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -741,8 +773,22 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__settings)
-            opts="set"
+            opts="set access"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__settings__subcmd__access)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1311,7 +1357,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service)
-            opts="-h --socket --help status start stop help"
+            opts="-h --socket --help status start stop set-start-type help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1340,7 +1386,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__help)
-            opts="status start stop help"
+            opts="status start stop set-start-type help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1354,6 +1400,20 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__service__subcmd__help__subcmd__set__subcmd__start__subcmd__type)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1409,8 +1469,37 @@ _hostednet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hostednet__subcmd__service__subcmd__set__subcmd__start__subcmd__type)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hostednet__subcmd__service__subcmd__start)
-            opts="-h --socket --help wlan sharedaccess"
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1468,7 +1557,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__stop)
-            opts="-h --socket --help wlan sharedaccess"
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1497,7 +1586,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__settings)
-            opts="-h --json --socket --help set help"
+            opts="-h --json --socket --help set access help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1525,9 +1614,52 @@ _hostednet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        hostednet__subcmd__settings__subcmd__help)
-            opts="set help"
+        hostednet__subcmd__settings__subcmd__access)
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__settings__subcmd__help)
+            opts="set access help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__settings__subcmd__help__subcmd__access)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
