@@ -4,10 +4,13 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use hostednet::types::{
-    IfName, Ssid,
-    part::{Part, StartType},
-    settings::PublicChoice,
+use hostednet::{
+    MappingTarget, Protocol,
+    types::{
+        IfName, Ssid,
+        part::{Part, StartType},
+        settings::PublicChoice,
+    },
 };
 
 /// Makes this machine an access point and shares its connection.
@@ -87,6 +90,12 @@ pub enum Verb {
     },
     /// Stop sharing
     Unshare,
+    /// Lead ports of the public connection to devices
+    Forward {
+        /// What to do
+        #[command(subcommand)]
+        verb: ForwardVerb,
+    },
     /// On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it
     Join(Join),
     /// Show, start, stop or configure a part of the service
@@ -278,6 +287,81 @@ pub enum ServiceVerb {
         #[command(flatten)]
         json: Json,
     },
+}
+
+/// Verbs of `forward`.
+#[derive(Debug, Subcommand)]
+pub enum ForwardVerb {
+    /// Lead a port to a device: `hostednet forward add web tcp 8080 tv:80`
+    Add {
+        /// What to call it
+        name: String,
+        /// tcp or udp
+        #[arg(value_parser = parse_protocol)]
+        protocol: Protocol,
+        /// The port outside
+        #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        external: u16,
+        /// The device, by the name or the address it has here; :PORT when its port is another one
+        #[arg(value_parser = parse_target)]
+        target: Target,
+        /// The public connection it is for [default: the one that is shared, or would be]
+        #[arg(long, value_name = "INTERFACE")]
+        on: Option<String>,
+        /// Switch it on later
+        #[arg(long)]
+        disabled: bool,
+    },
+    /// Show the ports and where they lead
+    List(Json),
+    /// Switch one on
+    Enable {
+        /// Its number
+        id: u32,
+    },
+    /// Switch one off
+    Disable {
+        /// Its number
+        id: u32,
+    },
+    /// Remove one
+    Remove {
+        /// Its number
+        id: u32,
+    },
+}
+
+/// A device and, if it differs, its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The device.
+    pub device: MappingTarget,
+    /// Its port.
+    pub port: Option<u16>,
+}
+
+fn parse_protocol(text: &str) -> Result<Protocol, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "tcp" => Ok(Protocol::Tcp),
+        "udp" => Ok(Protocol::Udp),
+        _ => Err("it is neither tcp nor udp".to_owned()),
+    }
+}
+
+fn parse_target(text: &str) -> Result<Target, String> {
+    let (device, port) = match text.rsplit_once(':') {
+        None => (text, None),
+        Some((device, port)) => {
+            let port = port.parse().ok().filter(|port| *port != 0);
+            (device, Some(port.ok_or("ports are numbered from 1 to 65535")?))
+        }
+    };
+    if device.is_empty() {
+        return Err("a device is named by its name or its address".to_owned());
+    }
+    let device =
+        device.parse().map_or_else(|_| MappingTarget::Name(device.to_owned()), MappingTarget::Address);
+    Ok(Target { device, port })
 }
 
 /// Any of the part's names, in any case: people type what they know from elsewhere.

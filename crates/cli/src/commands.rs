@@ -9,7 +9,7 @@ use std::{
 use clap::CommandFactory;
 use futures_util::StreamExt;
 use hostednet::{
-    Error, KeysView, Session, ShareArgs,
+    Error, KeysView, MappingArgs, Session, ShareArgs,
     types::{
         ErrorCode, Failure, IfName, Key, Reason, SecondaryKey,
         security::ELEVATED_ACCESS,
@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::{
-    args::{Args, KeyVerb, ServiceVerb, SettingsVerb, Verb},
+    args::{Args, ForwardVerb, KeyVerb, ServiceVerb, SettingsVerb, Verb},
     hold, join, manual, report,
     style::Style,
     terminal, up,
@@ -76,6 +76,47 @@ async fn dispatch(args: Args) -> Result<ExitCode, Error> {
         command => return ask(&Session::connect(&socket).await?, command).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn forward(session: &Session, verb: ForwardVerb) -> Result<(), Error> {
+    match verb {
+        ForwardVerb::Add { name, protocol, external, target, on, disabled } => {
+            let args = MappingArgs {
+                connection: on,
+                name,
+                protocol,
+                external_port: external,
+                internal_port: target.port,
+                target: target.device,
+                enabled: !disabled,
+            };
+            let id = session.add_mapping(&args).await?;
+            // Whether it leads anywhere is known to the service only.
+            let made = session.mappings().await?.into_iter().find(|mapping| mapping.id == id);
+            let state = match made {
+                Some(mapping) if !mapping.active && !disabled => format!(" It waits: {}.", mapping.detail),
+                Some(_) | None => String::new(),
+            };
+            report::line(&format!("Mapping {id}: {protocol} {external} leads to {}.{state}", args.target));
+        }
+        ForwardVerb::List(form) => {
+            let mappings = session.mappings().await?;
+            if form.json { report::json(&mappings) } else { report::out(&report::mappings(&mappings)) }
+        }
+        ForwardVerb::Enable { id } => {
+            session.set_mapping_enabled(id, true).await?;
+            report::line(&format!("Mapping {id} is on."));
+        }
+        ForwardVerb::Disable { id } => {
+            session.set_mapping_enabled(id, false).await?;
+            report::line(&format!("Mapping {id} is off."));
+        }
+        ForwardVerb::Remove { id } => {
+            session.remove_mapping(id).await?;
+            report::line(&format!("Mapping {id} is gone."));
+        }
+    }
+    Ok(())
 }
 
 async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
@@ -141,6 +182,7 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             session.unshare().await?;
             report::line("Sharing stopped.");
         }
+        Verb::Forward { verb } => forward(session, verb).await?,
         Verb::Settings { change: Some(SettingsVerb::Access { sddl, json }), .. } => {
             if let Some(sddl) = sddl {
                 session.set_security_settings(ELEVATED_ACCESS, &sddl).await?;

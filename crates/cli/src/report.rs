@@ -3,10 +3,11 @@
 use std::io::Write;
 
 use hostednet::{
-    ConnectionView, Error, PartView, SettingsView,
+    ConnectionView, Error, MappingTarget, MappingView, PartView, SettingsView,
     types::{
         Reason,
         network::MediaType,
+        text::escape_untrusted,
         view::{DeviceView, Event, HostedState, NumberedEvent, SetBy, SharingMode, Snapshot},
     },
 };
@@ -222,6 +223,35 @@ pub(crate) fn parts(parts: &[PartView]) -> String {
         })
         .collect();
     table(&["PART", "STATE", "START", "NAME", "DETAIL"], &rows)
+}
+
+/// Port mappings and where they lead.
+pub(crate) fn mappings(mappings: &[MappingView]) -> String {
+    if mappings.is_empty() {
+        return "No port leads to a device. `hostednet forward add` makes one.\n".to_owned();
+    }
+    let rows: Vec<_> = mappings
+        .iter()
+        .map(|mapping| {
+            let state = if mapping.active { "open".to_owned() } else { mapping.detail.clone() };
+            let address =
+                mapping.address.filter(|address| mapping.target != MappingTarget::Address(*address));
+            let address = address.map(|address| format!(" ({address})")).unwrap_or_default();
+            vec![
+                mapping.id.to_string(),
+                escape_untrusted(mapping.name.as_bytes()),
+                mapping.connection.clone(),
+                format!("{} {}", mapping.protocol, mapping.external_port),
+                format!(
+                    "{}:{}{address}",
+                    escape_untrusted(mapping.target.to_string().as_bytes()),
+                    mapping.internal_port
+                ),
+                escape_untrusted(state.as_bytes()),
+            ]
+        })
+        .collect();
+    table(&["ID", "NAME", "ON", "PORT", "LEADS TO", "STATE"], &rows)
 }
 
 /// An event as a sentence; `None` for what only programs care about.

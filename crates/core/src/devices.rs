@@ -20,6 +20,8 @@ struct Held {
     lease: Lease,
     /// The key of the station, once it was seen as one. A device never seen as a station is on a wire.
     station: Option<KeyRole>,
+    /// Grows with every confirmation of any lease.
+    confirmed: u64,
 }
 
 /// A list of leases and the order in which they end.
@@ -28,6 +30,7 @@ struct Leases {
     held: BTreeMap<MacAddr, Held>,
     /// One entry for each of `held`, so that room is found without looking at all of them.
     ends: BTreeSet<(Wall, MacAddr)>,
+    confirmed: u64,
 }
 
 impl Leases {
@@ -40,7 +43,8 @@ impl Leases {
             self.held.remove(&first);
         }
         self.ends.insert((lease.expires, lease.mac));
-        self.held.insert(lease.mac, Held { lease, station });
+        self.confirmed += 1;
+        self.held.insert(lease.mac, Held { lease, station, confirmed: self.confirmed });
     }
 
     fn remove(&mut self, mac: MacAddr) {
@@ -119,7 +123,7 @@ impl Devices {
             .held
             .values()
             .filter(named)
-            .max_by_key(|held| held.lease.expires)
+            .max_by_key(|held| (held.lease.expires, held.confirmed))
             .map(|held| held.lease.address)
     }
 
