@@ -80,7 +80,7 @@ const LAB: &str = "hn-testlab";
 /// How many machines with radios run at a time. Scenarios mostly wait, so two fill two cores.
 const LANES: usize = 2;
 /// For one lane of scenarios.
-const LANE_LIMIT: Duration = Duration::from_secs(1500);
+const LANE_LIMIT: Duration = Duration::from_secs(3000);
 
 /// The tier of the tests in `file`, a path below the top folder.
 pub(crate) fn tier_of(package: &str, file: &str) -> Wanted {

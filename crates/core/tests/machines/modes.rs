@@ -6,7 +6,7 @@ use hn_core::{Command, Config, Part, UpRequest};
 use hn_types::{
     ErrorCode, KeyRole, Reason, Step,
     network::{Link, MediaType, NetworkView},
-    observed::{Lease, PlatformEvent, ServiceEvent},
+    observed::{Lease, PlatformEvent, ServiceEvent, ServiceTrouble},
     plan::{DhcpPlan, FirewallSegment, ForwardingPlan, Reach, ServicePlan, ServiceSegment},
     radio::RadioView,
     settings::{Policy, PrivateChoice, PublicChoice, Role},
@@ -61,14 +61,17 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
     );
     // Taken apart without `..`: a server that is added to the plan has to be asked about here.
     let ServicePlan { segment } = world.applied.services.clone();
-    let ServiceSegment { interface, address, dhcp, dns } = segment.unwrap();
+    let ServiceSegment { interface, address, dhcp, dns, ipv6 } = segment.unwrap();
     let DhcpPlan { first, last, lease_time, router, dns: name_server, domain, reservations } = dhcp;
-    let ForwardingPlan { ipv4 } = world.applied.forwarding.clone();
+    let ForwardingPlan { ipv4, ipv6: forwarding6 } = world.applied.forwarding.clone();
     checks!(M069:
         assert_eq!(dns, None, "no name server runs");
         assert_eq!((router, name_server, domain), (None, None, None), "and none is promised, nor a way out");
-        assert!(ipv4.is_empty(), "nothing is forwarded");
-        let segment = FirewallSegment { interface: name("hnap0"), subnet: Some(address), reach: Reach::Host };
+        assert!(ipv4.is_empty() && forwarding6.is_none(), "nothing is forwarded");
+        assert_eq!(ipv6, None, "nothing of IPv6 is announced or leased");
+        assert!(world.applied.links.addresses6.is_empty(), "nor has the host an address of it");
+        let (interface, subnet) = (name("hnap0"), Some(address));
+        let segment = FirewallSegment { interface, subnet, reach: Reach::Host, ipv6: None };
         assert_eq!(world.applied.firewall.segments, [segment], "nothing is translated, and no IPv6 is let through");
     );
     assert_eq!((lease_time.as_secs(), reservations.len()), (604_800, 0));
@@ -223,7 +226,7 @@ fn devices_of_the_network_lose_their_addresses_when_full_sharing_begins_elsewher
     world.join(mac(1), KeyRole::Primary);
     let lease = Lease {
         mac: mac(1),
-        address: core::net::Ipv4Addr::new(192, 168, 173, 9),
+        address: core::net::Ipv4Addr::new(192, 168, 173, 9).into(),
         hostname: "phone".into(),
         expires: hn_types::Wall::from_unix(1_800_000_000),
     };
@@ -286,6 +289,33 @@ fn addresses_are_served_on_while_the_public_side_is_lost() {
                 assert_eq!(mode(&world), SharingMode::Full);
             );
         }
+    }
+}
+
+#[test]
+fn another_server_on_the_machine_is_named_until_it_is_gone() {
+    type Said = fn(bool) -> ServiceEvent;
+    let dhcp: Said = |held| ServiceEvent::Trouble {
+        kind: ServiceTrouble::DhcpPort,
+        cause: if held { "UDP port 67 is held by dnsmasq".into() } else { String::new() },
+    };
+    let dns: Said = |held| ServiceEvent::Dns {
+        serving: !held,
+        cause: if held { "UDP port 53 is held by unbound".into() } else { String::new() },
+    };
+    for (said, port, who) in [(dhcp, "67", "dnsmasq"), (dns, "53", "unbound")] {
+        let mut world = World::new();
+        share(&mut world, "eth0", &[over("eth1")]);
+        world.events.clear();
+        world.platform(PlatformEvent::Service(said(true)));
+        let detail = world.snapshot().sharing.detail;
+        checks!(M122:
+            assert!(detail.iter().any(|text| text.contains(port) && text.contains(who)), "{detail:?}");
+            assert!(world.events.iter().any(|event| matches!(event, Event::Trouble { .. })), "{:?}", world.events);
+            assert_eq!(mode(&world), SharingMode::Full, "what can go on goes on");
+            world.platform(PlatformEvent::Service(said(false)));
+            assert!(world.snapshot().sharing.detail.is_empty());
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{io, os::fd::OwnedFd, time::Duration};
 
 use hn_join::{Client, ClientOutput, Lease, Loss};
-use hn_types::{DriverError, IfName, Monotonic};
+use hn_types::{DriverError, IfName, MacAddr, Monotonic};
 use rustix::{
     io::Errno,
     net::{RecvFlags, SendFlags, recv, send},
@@ -34,6 +34,8 @@ pub enum Addressed {
 #[derive(Debug)]
 pub struct Addressing {
     interface: IfName,
+    /// The address the client speaks for.
+    mac: MacAddr,
     client: Client,
     /// While there is a link.
     socket: Option<AsyncFd<OwnedFd>>,
@@ -49,18 +51,7 @@ impl Addressing {
     pub fn new(name: IfName, resolv_conf: bool) -> Result<Self, DriverError> {
         let setup = Setup::new(name, resolv_conf)?;
         let mac = interface(name)?.address.unwrap_or_default();
-        let host = rustix::system::uname();
-        let host = host.nodename().to_string_lossy();
-        let host = host.split('.').next().filter(|name| *name != "localhost");
-        let mut seed = [0; 8];
-        // Without random numbers transaction ids are merely easier to guess.
-        let _ = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
-        Ok(Self {
-            interface: name,
-            client: Client::new(mac, host, u64::from_ne_bytes(seed)),
-            socket: None,
-            setup,
-        })
+        Ok(Self { interface: name, mac, client: client(mac), socket: None, setup })
     }
 
     /// The link is there, or there anew.
@@ -69,7 +60,13 @@ impl Addressing {
     ///
     /// What the system answered; `Denied` without `CAP_NET_RAW`.
     pub fn begin(&mut self) -> Result<(), DriverError> {
-        let index = interface(self.interface)?.index;
+        let link = interface(self.interface)?;
+        let mac = link.address.unwrap_or_default();
+        if mac != self.mac {
+            // Another adapter of that name, or a supplicant that makes addresses up: to a server we are somebody else.
+            self.mac = mac;
+            self.client = client(mac);
+        }
         let failed = |error: &io::Error| {
             crate::undo::io_failure(
                 "watch the packet socket",
@@ -77,7 +74,7 @@ impl Addressing {
                 error,
             )
         };
-        let socket = client_socket(self.interface, index)?;
+        let socket = client_socket(self.interface, link.index)?;
         self.socket = Some(watched(socket, Interest::READABLE).map_err(|error| failed(&error))?);
         self.client.handle_link(now());
         Ok(())
@@ -146,6 +143,17 @@ impl Addressing {
             let _ = send(socket.get_ref(), frame, SendFlags::DONTWAIT);
         }
     }
+}
+
+/// A client that has never had a lease, under the name of this machine.
+fn client(mac: MacAddr) -> Client {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    let host = host.split('.').next().filter(|name| *name != "localhost");
+    let mut seed = [0; 8];
+    // Without random numbers transaction ids are merely easier to guess.
+    let _ = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
+    Client::new(mac, host, u64::from_ne_bytes(seed))
 }
 
 /// The length of the next frame; never returns without a socket.

@@ -253,7 +253,8 @@ fn keys_for_one_session(stage: &mut Stage) -> Result<()> {
         scene.await_peer(&station, "secondary")?;
         station.leave()?;
         end(&scene)?;
-        ensure!(secondary(&scene)?.is_null(), "it is still there: {}", secondary(&scene)?);
+        // What it stood in front of is in force again.
+        ensure!(secondary(&scene)? == "set while active", "the key is {}", secondary(&scene)?);
         begin(&scene)?;
         station.refused(&network(SSID, "this session only"), JOIN)?;
         end(&scene)?;
@@ -264,7 +265,10 @@ fn keys_for_one_session(stage: &mut Stage) -> Result<()> {
         scene.await_peer(&station, "secondary")?;
         station.leave()?;
         end(&scene)?;
-        ensure!(secondary(&scene)?.is_null(), "it is still there: {}", secondary(&scene)?);
+        ensure!(secondary(&scene)? == "set while active", "the key is {}", secondary(&scene)?);
+        begin(&scene)?;
+        station.refused(&network(SSID, "next session only"), JOIN)?;
+        end(&scene)?;
     );
     stage.say("a key for one session is good for one session");
     // Removed while the network runs: nobody comes in with it any more.
@@ -273,6 +277,7 @@ fn keys_for_one_session(stage: &mut Stage) -> Result<()> {
     station.join(&network(SSID, "to be removed"), JOIN)?;
     scene.await_peer(&station, "secondary")?;
     scene.product.run(["key", "clear"])?;
+    ensure!(secondary(&scene)?.is_null(), "it is still there: {}", secondary(&scene)?);
     scene.await_peer(&station, "secondary").context("who is in stays in")?;
     station.leave()?;
     station.refused(&network(SSID, "to be removed"), JOIN)?;

@@ -2,7 +2,7 @@
 //!
 //! It reads tokens, not syntax: whatever the formatting, and inside other macros too. A `checks!` belongs to the
 //! outermost function around it. That is a test, or the `run` of a `Scenario`, or something that tests and scenarios of the
-//! same file call.
+//! same file call. A macro of a file's own that is called `test!` makes a test of its first word.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -240,6 +240,14 @@ impl Found {
                 self.walk(body.stream(), scope);
                 3
             }
+            ("test", [_, TokenTree::Punct(mark), TokenTree::Group(body), ..]) if mark.as_char() == '!' => {
+                let mut words = body.stream().into_iter();
+                if let Some(TokenTree::Ident(name)) = words.next() {
+                    let inner = self.enter(scope, &name.to_string(), &["test".to_owned()]);
+                    self.walk(words.collect(), &inner);
+                }
+                3
+            }
             ("Scenario", [_, TokenTree::Group(body), ..]) if body.delimiter() == Delimiter::Brace => {
                 self.scenarios.extend(scenario(body));
                 self.walk(body.stream(), scope);
@@ -385,6 +393,13 @@ mod tests {
     fn tests_inside_another_macro_are_found() {
         let text = "proptest! {\n#[test]\nfn p(a in 0..3u8) { checks!(M005: prop_assert!(a < 3)); }\n}";
         assert_eq!(plain(text), one(3, "M005", "leave::p"));
+    }
+
+    #[test]
+    fn a_macro_called_test_makes_a_test_of_its_first_word() {
+        let text = "macro_rules! test { ($name:ident, $body:block) => { #[test] fn $name() { run($body) } } }\n\
+                    test!(a_phone_joins, {\n checks!(M012: f()); });";
+        assert_eq!(plain(text), one(3, "M012", "leave::a_phone_joins"));
     }
 
     #[test]
