@@ -33,7 +33,7 @@ use hn_ports::{
 use hn_types::{
     DriverError, DriverErrorKind, MacAddr,
     observed::{PlatformEvent, ServiceEvent, ServiceTrouble},
-    plan::{DnsPlan, ServicePlan, ServiceSegment},
+    plan::{DnsPlan, Ipv6Plan, ServicePlan, ServiceSegment},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -43,7 +43,7 @@ use tokio::{
 
 use crate::{
     network::interface,
-    packet::{dhcp_guard, dns_sockets, packet_socket},
+    packet::{dhcp_guard, dhcp6_guard, dns_sockets, packet_socket, packet_socket6},
     services::{
         channel::{Breach, Channel},
         leases::LeaseFile,
@@ -202,12 +202,38 @@ enum Activity {
 struct Serving {
     segment: ServiceSegment,
     index: u32,
+    mac: MacAddr,
     generation: u64,
     leases: LeaseFile,
     /// A rewrite of the journal is under way.
     compacting: bool,
     guard: Port<OwnedFd>,
     dns: Port<()>,
+    ipv6: Sockets6,
+}
+
+/// What IPv6 needs besides.
+struct Sockets6 {
+    /// Of router advertisements and DHCPv6.
+    frames: Port<()>,
+    guard: Port<OwnedFd>,
+    dns: Port<()>,
+    /// What was last reported.
+    reported: String,
+}
+
+impl Sockets6 {
+    const fn new() -> Self {
+        Self { frames: Port::new(), guard: Port::new(), dns: Port::new(), reported: String::new() }
+    }
+
+    /// Why it does not work as a whole; empty when it does.
+    fn cause(&self) -> String {
+        let causes = [&self.frames.reported, &self.guard.reported, &self.dns.reported];
+        let causes: Vec<_> =
+            causes.into_iter().flatten().filter(|cause| !cause.is_empty()).cloned().collect();
+        causes.join("; ")
+    }
 }
 
 /// A port that may be held by somebody else.
@@ -223,6 +249,24 @@ impl<T> Port<T> {
     const fn new() -> Self {
         let retry = Backoff::new(Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(30));
         Self { held: None, reported: None, retry, retry_at: None }
+    }
+
+    /// Nobody holds it and it is time to try.
+    fn is_due(&self, now: Instant) -> bool {
+        self.held.is_none() && self.retry_at.is_none_or(|at| at <= now)
+    }
+
+    fn take(&mut self, held: T) {
+        self.held = Some(held);
+        self.retry_at = None;
+        self.reported = Some(String::new());
+    }
+
+    /// It cannot be had, for now.
+    fn lose(&mut self, cause: String, now: Instant) {
+        self.held = None;
+        self.retry_at = Some(now + self.retry.next());
+        self.reported = Some(cause);
     }
 }
 
@@ -308,6 +352,10 @@ impl Supervisor {
         if let Activity::Running(serving) = &mut self.activity {
             serving.dns.retry_at = serving.dns.retry_at.map(|_| Instant::now());
             serving.guard.retry_at = serving.guard.retry_at.map(|_| Instant::now());
+            let Sockets6 { frames, guard, dns, .. } = &mut serving.ipv6;
+            for at in [&mut frames.retry_at, &mut guard.retry_at, &mut dns.retry_at] {
+                *at = at.map(|_| Instant::now());
+            }
         }
     }
 
@@ -404,11 +452,13 @@ impl Supervisor {
         Ok(Serving {
             segment,
             index: row.index,
+            mac,
             generation,
             leases,
             compacting: false,
             guard: Port::new(),
             dns: Port::new(),
+            ipv6: Sockets6::new(),
         })
     }
 
@@ -433,6 +483,11 @@ impl Supervisor {
 
     fn change_upstreams(&mut self, wanted: ServiceSegment) -> Result<(), Breach> {
         self.mark_changed();
+        if let (Activity::Running(serving), Some(ipv6)) = (&self.activity, &wanted.ipv6)
+            && serving.segment.ipv6.as_ref() != Some(ipv6)
+        {
+            self.tell(&ToWorker::Ipv6Uplink { router: ipv6.router, mtu: ipv6.mtu }, &[])?;
+        }
         let upstreams = wanted.dns.as_ref().map(|dns| dns.upstreams.clone()).unwrap_or_default();
         self.tell(&ToWorker::Upstreams(upstreams.into_iter().take(UPSTREAMS).collect()), &[])?;
         if let Activity::Running(serving) = &mut self.activity {
@@ -474,7 +529,7 @@ impl Supervisor {
         let dns = &mut serving.dns;
         let mut sockets = None;
         if serving.segment.dns.is_some() && dns.held.is_none() && dns.retry_at.is_none_or(|at| at <= now) {
-            match dns_sockets(interface, serving.segment.address.address()) {
+            match dns_sockets(interface, serving.segment.address.address().into()) {
                 Ok(pair) => {
                     dns.held = Some(());
                     dns.retry_at = None;
@@ -493,10 +548,77 @@ impl Supervisor {
         for event in reports {
             self.report(event);
         }
-        match sockets {
-            Some((generation, [udp, tcp])) => self.tell(&ToWorker::ServeDns { generation }, &[&udp, &tcp]),
-            None => Ok(()),
+        if let Some((generation, [udp, tcp])) = sockets {
+            self.tell(&ToWorker::ServeDns { generation }, &[&udp, &tcp])?;
         }
+        self.take_ports6(now)
+    }
+
+    /// The same of IPv6, none of which takes anything of IPv4 down.
+    fn take_ports6(&mut self, now: Instant) -> Result<(), Breach> {
+        let (Activity::Running(serving) | Activity::Starting { serving, .. }) = &mut self.activity else {
+            return Ok(());
+        };
+        let Some(plan) = serving.segment.ipv6.clone() else { return Ok(()) };
+        let (interface, index) = (serving.segment.interface, serving.index);
+        let (generation, mac) = (serving.generation, serving.mac);
+        let mut commands = Vec::new();
+        let Sockets6 { frames, guard, dns, .. } = &mut serving.ipv6;
+        if guard.is_due(now) {
+            match dhcp6_guard(interface, index) {
+                Ok(socket) => guard.take(socket),
+                Err(error) => guard.lose(error.cause(), now),
+            }
+        }
+        if serving.segment.dns.is_some() && dns.is_due(now) {
+            match dns_sockets(interface, plan.address.address().into()) {
+                Ok(sockets) => {
+                    dns.take(());
+                    commands.push((ToWorker::ServeDns6 { generation }, sockets.into()));
+                }
+                Err(error) => dns.lose(error.cause(), now),
+            }
+        }
+        if frames.is_due(now) {
+            match packet_socket6(interface, index) {
+                Ok(socket) => {
+                    frames.take(());
+                    commands.push((ToWorker::ServeIpv6 { generation, plan, mac }, vec![socket]));
+                }
+                Err(error) => frames.lose(error.to_string(), now),
+            }
+        }
+        for (command, sockets) in commands {
+            self.tell(&command, &sockets.iter().collect::<Vec<_>>())?;
+        }
+        self.report_ipv6();
+        Ok(())
+    }
+
+    /// Reports how IPv6 is doing, when that changed.
+    fn report_ipv6(&mut self) {
+        let (Activity::Running(serving) | Activity::Starting { serving, .. }) = &mut self.activity else {
+            return;
+        };
+        let cause = serving.ipv6.cause();
+        if serving.ipv6.reported != cause {
+            serving.ipv6.reported.clone_from(&cause);
+            self.report(ServiceEvent::Trouble { kind: ServiceTrouble::Ipv6, cause });
+        }
+    }
+
+    /// What the worker says of a socket of IPv6 that it was handed.
+    fn hear_ipv6(&mut self, generation: u64, cause: &str, port: impl FnOnce(&mut Sockets6) -> &mut Port<()>) {
+        let cause = legible(cause);
+        if let Some(serving) = self.serving(generation) {
+            let port = port(&mut serving.ipv6);
+            if cause.is_empty() {
+                port.retry.reset();
+            } else {
+                port.lose(format!("IPv6 is not served: {cause}"), Instant::now());
+            }
+        }
+        self.report_ipv6();
     }
 
     /// Takes a message of the worker in. An error ends the worker.
@@ -524,6 +646,14 @@ impl Supervisor {
                     serving.dns.reported = Some(String::new());
                     self.report(ServiceEvent::Dns { serving: true, cause: String::new() });
                 }
+                Ok(())
+            }
+            FromWorker::Dns6 { generation, cause } => {
+                self.hear_ipv6(generation, &cause, |sockets| &mut sockets.dns);
+                Ok(())
+            }
+            FromWorker::Ipv6 { generation, cause } => {
+                self.hear_ipv6(generation, &cause, |sockets| &mut sockets.frames);
                 Ok(())
             }
             FromWorker::WantsCompaction => self.compact(),
@@ -596,7 +726,8 @@ impl Supervisor {
             return Ok(());
         };
         let dns = serving.segment.dns.is_some();
-        let event = sound(event, serving.segment.address, dns)?;
+        let ipv6 = serving.segment.ipv6.as_ref().map(|ipv6| ipv6.address);
+        let event = sound(event, serving.segment.address, ipv6, dns)?;
         self.report(event);
         Ok(())
     }
@@ -691,8 +822,8 @@ impl Supervisor {
             self.worker.as_ref().filter(|worker| !worker.ready).map(|worker| worker.began + READY_WITHIN);
         let waiting = self.waiting.as_ref().map(|waiting| waiting.deadline);
         let (activity, ports) = match &self.activity {
-            Activity::Idle => (None, [None, None]),
-            Activity::Stopping { deadline, .. } => (Some(*deadline), [None, None]),
+            Activity::Idle => (None, [None; 5]),
+            Activity::Stopping { deadline, .. } => (Some(*deadline), [None; 5]),
             Activity::Starting { serving, deadline } => (Some(*deadline), serving.retries()),
             Activity::Running(serving) => (None, serving.retries()),
         };
@@ -726,8 +857,9 @@ impl Supervisor {
 }
 
 impl Serving {
-    const fn retries(&self) -> [Option<Instant>; 2] {
-        [self.guard.retry_at, self.dns.retry_at]
+    const fn retries(&self) -> [Option<Instant>; 5] {
+        let Sockets6 { frames, guard, dns, .. } = &self.ipv6;
+        [self.guard.retry_at, self.dns.retry_at, frames.retry_at, guard.retry_at, dns.retry_at]
     }
 }
 
@@ -775,11 +907,12 @@ fn serve_message(
     ToWorker::Serve { generation, segment, index, mac, probe }
 }
 
-/// Whether going from one to the other needs nothing but other upstreams.
+/// Whether going from one to the other needs nothing but other upstreams and another way out for IPv6.
 fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     let without = |segment: &ServiceSegment| {
         let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), ..dns });
-        ServiceSegment { dns, ..segment.clone() }
+        let ipv6 = segment.ipv6.clone().map(|ipv6| Ipv6Plan { router: false, mtu: None, ..ipv6 });
+        ServiceSegment { dns, ipv6, ..segment.clone() }
     };
     without(a) == without(b)
 }
@@ -810,6 +943,15 @@ mod tests {
                 host_name: "host".into(),
                 upstreams: Vec::new(),
             }),
+            ipv6: Some(Ipv6Plan {
+                address: "fd12:3456:789a:1::1/64".parse().expect("valid"),
+                link_local: "fe80::1".parse().expect("valid"),
+                uuid: [1; 16],
+                address_key: 1,
+                domain: "mshome.net".into(),
+                router: true,
+                mtu: None,
+            }),
         }
     }
 
@@ -820,6 +962,11 @@ mod tests {
             dns.upstreams.push("9.9.9.9:53".parse().expect("valid"));
         }
         assert!(same_but_upstreams(&segment(), &other));
+        if let Some(ipv6) = &mut other.ipv6 {
+            ipv6.router = false;
+        }
+        assert!(same_but_upstreams(&segment(), &other));
+        assert!(!same_but_upstreams(&segment(), &ServiceSegment { ipv6: None, ..segment() }));
         other.dhcp.lease_time = Duration::from_secs(60);
         assert!(!same_but_upstreams(&segment(), &other));
         assert!(!same_but_upstreams(&segment(), &ServiceSegment { dns: None, ..segment() }));
