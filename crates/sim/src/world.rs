@@ -329,14 +329,17 @@ impl World {
         self.events.emit(PlatformEvent::Network(self.network_view()));
     }
 
-    pub(crate) fn set_link(&mut self, interface: IfName, present: bool) {
+    pub(crate) fn add_link(&mut self, interface: IfName, media: MediaType, incoming_only: bool) {
         self.links.retain(|link| link.name != interface);
-        if present {
-            let index = self.links.iter().map(|link| link.index).max().unwrap_or_default() + 1;
-            let mut made = link(index, "lo0", &[], false);
-            made.name = interface;
-            self.links.push(made);
-        } else if self.default_route == Some(interface) {
+        let index = self.links.iter().map(|link| link.index).max().unwrap_or_default() + 1;
+        let made = link(index, "lo0", &[], false);
+        self.links.push(Link { name: interface, media, incoming_only, ..made });
+        self.events.emit(PlatformEvent::Network(self.network_view()));
+    }
+
+    pub(crate) fn remove_link(&mut self, interface: IfName) {
+        self.links.retain(|link| link.name != interface);
+        if self.default_route == Some(interface) {
             self.default_route = None;
         }
         self.events.emit(PlatformEvent::Network(self.network_view()));
