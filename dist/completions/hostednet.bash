@@ -217,6 +217,9 @@ _hostednet() {
             hostednet__subcmd__help__subcmd__key,show)
                 cmd="hostednet__subcmd__help__subcmd__key__subcmd__show"
                 ;;
+            hostednet__subcmd__help__subcmd__service,set-start-type)
+                cmd="hostednet__subcmd__help__subcmd__service__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__help__subcmd__service,start)
                 cmd="hostednet__subcmd__help__subcmd__service__subcmd__start"
                 ;;
@@ -225,6 +228,9 @@ _hostednet() {
                 ;;
             hostednet__subcmd__help__subcmd__service,stop)
                 cmd="hostednet__subcmd__help__subcmd__service__subcmd__stop"
+                ;;
+            hostednet__subcmd__help__subcmd__settings,access)
+                cmd="hostednet__subcmd__help__subcmd__settings__subcmd__access"
                 ;;
             hostednet__subcmd__help__subcmd__settings,set)
                 cmd="hostednet__subcmd__help__subcmd__settings__subcmd__set"
@@ -262,6 +268,9 @@ _hostednet() {
             hostednet__subcmd__service,help)
                 cmd="hostednet__subcmd__service__subcmd__help"
                 ;;
+            hostednet__subcmd__service,set-start-type)
+                cmd="hostednet__subcmd__service__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__service,start)
                 cmd="hostednet__subcmd__service__subcmd__start"
                 ;;
@@ -274,6 +283,9 @@ _hostednet() {
             hostednet__subcmd__service__subcmd__help,help)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__help"
                 ;;
+            hostednet__subcmd__service__subcmd__help,set-start-type)
+                cmd="hostednet__subcmd__service__subcmd__help__subcmd__set__subcmd__start__subcmd__type"
+                ;;
             hostednet__subcmd__service__subcmd__help,start)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__start"
                 ;;
@@ -283,11 +295,17 @@ _hostednet() {
             hostednet__subcmd__service__subcmd__help,stop)
                 cmd="hostednet__subcmd__service__subcmd__help__subcmd__stop"
                 ;;
+            hostednet__subcmd__settings,access)
+                cmd="hostednet__subcmd__settings__subcmd__access"
+                ;;
             hostednet__subcmd__settings,help)
                 cmd="hostednet__subcmd__settings__subcmd__help"
                 ;;
             hostednet__subcmd__settings,set)
                 cmd="hostednet__subcmd__settings__subcmd__set"
+                ;;
+            hostednet__subcmd__settings__subcmd__help,access)
+                cmd="hostednet__subcmd__settings__subcmd__help__subcmd__access"
                 ;;
             hostednet__subcmd__settings__subcmd__help,help)
                 cmd="hostednet__subcmd__settings__subcmd__help__subcmd__help"
@@ -1102,8 +1120,22 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__service)
-            opts="status start stop"
+            opts="status start stop set-start-type"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__service__subcmd__set__subcmd__start__subcmd__type)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1158,8 +1190,22 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__settings)
-            opts="set"
+            opts="set access"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__settings__subcmd__access)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1728,7 +1774,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service)
-            opts="-h --socket --help status start stop help"
+            opts="-h --socket --help status start stop set-start-type help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1757,7 +1803,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__help)
-            opts="status start stop help"
+            opts="status start stop set-start-type help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1771,6 +1817,20 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__service__subcmd__help__subcmd__set__subcmd__start__subcmd__type)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1826,8 +1886,37 @@ _hostednet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hostednet__subcmd__service__subcmd__set__subcmd__start__subcmd__type)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hostednet__subcmd__service__subcmd__start)
-            opts="-h --socket --help wlan sharedaccess"
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1885,7 +1974,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__service__subcmd__stop)
-            opts="-h --socket --help wlan sharedaccess"
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1914,7 +2003,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__settings)
-            opts="-h --json --socket --help set help"
+            opts="-h --json --socket --help set access help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1942,9 +2031,52 @@ _hostednet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        hostednet__subcmd__settings__subcmd__help)
-            opts="set help"
+        hostednet__subcmd__settings__subcmd__access)
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__settings__subcmd__help)
+            opts="set access help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__settings__subcmd__help__subcmd__access)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -43,7 +43,7 @@ complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "share" -d 'Shar
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "unshare" -d 'Stop sharing'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "forward" -d 'Lead ports of the public connection to devices'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "join" -d 'On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it'
-complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "service" -d 'Show, start or stop a part of the service'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "service" -d 'Show, start, stop or configure a part of the service'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "netsh" -d 'The commands and the output of Windows\' netsh, for scripts that know them'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "net" -d 'The same for net: `net start|stop sharedaccess`'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "sc" -d 'The same for sc: `sc query|start|stop sharedaccess`'
@@ -75,16 +75,21 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand monitor" -s h -l hel
 complete -c hostednet -n "__fish_hostednet_using_subcommand connections" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand connections" -l json -d 'Print JSON for programs'
 complete -c hostednet -n "__fish_hostednet_using_subcommand connections" -s h -l help -d 'Print help'
-complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
-complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -l json -d 'Print JSON for programs'
-complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -s h -l help -d 'Print help'
-complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -f -a "set" -d 'Change settings; a running network stops'
-complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set access help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set access help" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set access help" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set access help" -f -a "set" -d 'Change settings; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set access help" -f -a "access" -d 'Show or change who may start, stop, allow and forbid the network: its access list, in SDDL'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and not __fish_seen_subcommand_from set access help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from set" -l ssid -d 'The name of the network; hex:… for bytes' -r
 complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from set" -l max-peers -d 'At most this many devices' -r
 complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from set" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from access" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from access" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from access" -s h -l help -d 'Print help'
 complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change settings; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from help" -f -a "access" -d 'Show or change who may start, stop, allow and forbid the network: its access list, in SDDL'
 complete -c hostednet -n "__fish_hostednet_using_subcommand settings; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hostednet -n "__fish_hostednet_using_subcommand allow" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand allow" -s h -l help -d 'Print help'
@@ -152,22 +157,29 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l once -d 'En
 complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l resolv-conf -d 'Write the name servers into /etc/resolv.conf if need be, and restore it at the end'
 complete -c hostednet -n "__fish_hostednet_using_subcommand join" -l json -d 'Print JSON for programs'
 complete -c hostednet -n "__fish_hostednet_using_subcommand join" -s h -l help -d 'Print help'
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -s h -l help -d 'Print help'
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -f -a "status" -d 'Show the parts'
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -f -a "start" -d 'Start a part'
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -f -a "stop" -d 'Stop a part'
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop set-start-type help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop set-start-type help" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop set-start-type help" -f -a "status" -d 'Show the parts, or one of them'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop set-start-type help" -f -a "start" -d 'Start a part'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop set-start-type help" -f -a "stop" -d 'Stop a part and what it does'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop set-start-type help" -f -a "set-start-type" -d 'Say when a part starts; what runs goes on'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and not __fish_seen_subcommand_from status start stop set-start-type help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from status" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from status" -l json -d 'Print JSON for programs'
 complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
 complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from start" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from start" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help'
 complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from stop" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the parts'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from stop" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from set-start-type" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from set-start-type" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from set-start-type" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the parts, or one of them'
 complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start a part'
-complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop a part'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop a part and what it does'
+complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "set-start-type" -d 'Say when a part starts; what runs goes on'
 complete -c hostednet -n "__fish_hostednet_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hostednet -n "__fish_hostednet_using_subcommand netsh" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand net" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
@@ -193,7 +205,7 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "unshare" -d 'Stop sharing'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "forward" -d 'Lead ports of the public connection to devices'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "join" -d 'On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it'
-complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "service" -d 'Show, start or stop a part of the service'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "service" -d 'Show, start, stop or configure a part of the service'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "netsh" -d 'The commands and the output of Windows\' netsh, for scripts that know them'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "net" -d 'The same for net: `net start|stop sharedaccess`'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "sc" -d 'The same for sc: `sc query|start|stop sharedaccess`'
@@ -201,6 +213,7 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "man" -d 'Print the man page'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and not __fish_seen_subcommand_from up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from settings" -f -a "set" -d 'Change settings; a running network stops'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from settings" -f -a "access" -d 'Show or change who may start, stop, allow and forbid the network: its access list, in SDDL'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "show" -d 'Print both keys'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "refresh" -d 'Make a new primary key; a running network stops'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "set" -d 'Set the secondary key, read from standard input'
@@ -210,6 +223,7 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_see
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "enable" -d 'Switch one on'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "disable" -d 'Switch one off'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "remove" -d 'Remove one'
-complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "status" -d 'Show the parts'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "status" -d 'Show the parts, or one of them'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "start" -d 'Start a part'
-complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "stop" -d 'Stop a part'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "stop" -d 'Stop a part and what it does'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "set-start-type" -d 'Say when a part starts; what runs goes on'

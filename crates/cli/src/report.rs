@@ -8,7 +8,7 @@ use hostednet::{
         Reason,
         network::MediaType,
         text::escape_untrusted,
-        view::{DeviceView, Event, HostedState, NumberedEvent, SetBy, SharingMode, Snapshot},
+        view::{DeviceView, Event, HostedState, Ipv6Source, NumberedEvent, SetBy, SharingMode, Snapshot},
     },
 };
 use serde::Serialize;
@@ -118,6 +118,13 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         lines.push(format!("  {:<14}{}", "private", private.join(", ")));
         if let Some(subnet) = sharing.subnet {
             lines.push(format!("  {:<14}{subnet}", "address"));
+        }
+        if let Some(prefix) = sharing.ipv6.prefix {
+            let way = match sharing.ipv6.source {
+                Ipv6Source::Nat66 => "behind the public connection's address".to_owned(),
+                Ipv6Source::None => format!("local only: {}", sharing.ipv6.detail),
+            };
+            lines.push(format!("  {:<14}{prefix}, {way}", "IPv6"));
         }
         for detail in &sharing.detail {
             lines.push(format!("  {:<14}{}", "trouble", style.warn(detail)));

@@ -92,6 +92,9 @@ impl Model {
         if let Some(subnet) = sharing.subnet {
             facts.push(("Address", subnet.to_string()));
         }
+        if let Some(prefix) = sharing.ipv6.prefix {
+            facts.push(("IPv6", prefix.to_string()));
+        }
         facts.extend(sharing.detail.iter().map(|detail| ("Trouble", detail.clone())));
         facts
     }

@@ -3,6 +3,8 @@
 
 #[path = "commands/netsh.rs"]
 mod netsh;
+#[path = "commands/rights.rs"]
+mod rights;
 
 use std::{
     io::{BufRead, BufReader, Write},

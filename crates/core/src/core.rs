@@ -261,6 +261,7 @@ impl Core {
             domain: &self.config.domain,
             lease_time: self.config.lease_time,
             host_name,
+            machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
             // Whoever ends the service opens what it closed.

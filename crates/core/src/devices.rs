@@ -4,8 +4,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
-
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hn_types::{
     IfName, KeyRole, MacAddr, Now, Wall,
@@ -15,8 +14,12 @@ use hn_types::{
 
 use crate::{effect::Output, hosted::Hosted};
 
+/// IPv6 addresses shown of one device.
+const IPV6_OF_ONE: usize = 16;
+
 #[derive(Clone, Debug)]
 struct Held {
+    address: Ipv4Addr,
     lease: Lease,
     /// The key of the station, once it was seen as one. A device never seen as a station is on a wire.
     station: Option<KeyRole>,
@@ -30,12 +33,18 @@ struct Leases {
     held: BTreeMap<MacAddr, Held>,
     /// One entry for each of `held`, so that room is found without looking at all of them.
     ends: BTreeSet<(Wall, MacAddr)>,
+    /// IPv6 leases and when they end; no more devices than `held` may have.
+    ipv6: BTreeMap<MacAddr, BTreeMap<Ipv6Addr, Wall>>,
     confirmed: u64,
 }
 
 impl Leases {
-    /// Adds a lease; the one that ends first makes room.
+    /// Adds a lease; of those of IPv4 the one that ends first makes room.
     fn remember(&mut self, lease: Lease, station: Option<KeyRole>, limit: usize) {
+        let address = match lease.address {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(address) => return self.remember_ipv6(lease.mac, address, lease.expires, limit),
+        };
         self.remove(lease.mac);
         while self.held.len() >= limit.max(1)
             && let Some((_, first)) = self.ends.pop_first()
@@ -44,7 +53,34 @@ impl Leases {
         }
         self.ends.insert((lease.expires, lease.mac));
         self.confirmed += 1;
-        self.held.insert(lease.mac, Held { lease, station, confirmed: self.confirmed });
+        self.held.insert(lease.mac, Held { address, lease, station, confirmed: self.confirmed });
+    }
+
+    fn remember_ipv6(&mut self, mac: MacAddr, address: Ipv6Addr, expires: Wall, limit: usize) {
+        if self.ipv6.contains_key(&mac) || self.ipv6.len() < limit.max(1) {
+            let addresses = self.ipv6.entry(mac).or_default();
+            if addresses.contains_key(&address) || addresses.len() < IPV6_OF_ONE {
+                addresses.insert(address, expires);
+            }
+        }
+    }
+
+    fn forget(&mut self, mac: MacAddr, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                if self.held.get(&mac).is_some_and(|held| held.address == address) {
+                    self.remove(mac);
+                }
+            }
+            IpAddr::V6(address) => {
+                if let Some(addresses) = self.ipv6.get_mut(&mac) {
+                    addresses.remove(&address);
+                    if addresses.is_empty() {
+                        self.ipv6.remove(&mac);
+                    }
+                }
+            }
+        }
     }
 
     fn remove(&mut self, mac: MacAddr) {
@@ -64,12 +100,14 @@ pub(crate) struct Devices {
 
 impl Devices {
     pub(crate) fn bound(&mut self, lease: Lease, hosted: &Hosted, limit: usize, out: &mut VecDeque<Output>) {
-        out.push_back(Output::Event(Event::LeaseBound {
-            mac: lease.mac,
-            ipv4: lease.address,
-            hostname: (!lease.hostname.is_empty()).then(|| lease.hostname.clone()),
-            expires: lease.expires.to_rfc3339(),
-        }));
+        if let IpAddr::V4(ipv4) = lease.address {
+            out.push_back(Output::Event(Event::LeaseBound {
+                mac: lease.mac,
+                ipv4,
+                hostname: (!lease.hostname.is_empty()).then(|| lease.hostname.clone()),
+                expires: lease.expires.to_rfc3339(),
+            }));
+        }
         if let Some(arriving) = &mut self.arriving {
             arriving.remember(lease.clone(), None, limit);
         }
@@ -77,13 +115,13 @@ impl Devices {
         self.leases.remember(lease, station, limit);
     }
 
-    pub(crate) fn ended(&mut self, mac: MacAddr, address: Ipv4Addr, out: &mut VecDeque<Output>) {
+    pub(crate) fn ended(&mut self, mac: MacAddr, address: IpAddr, out: &mut VecDeque<Output>) {
         for leases in self.arriving.iter_mut().chain([&mut self.leases]) {
-            if leases.held.get(&mac).is_some_and(|held| held.lease.address == address) {
-                leases.remove(mac);
-            }
+            leases.forget(mac, address);
         }
-        out.push_back(Output::Event(Event::LeaseEnded { mac, ipv4: address }));
+        if let IpAddr::V4(ipv4) = address {
+            out.push_back(Output::Event(Event::LeaseEnded { mac, ipv4 }));
+        }
     }
 
     /// A part of the complete list.
@@ -124,7 +162,7 @@ impl Devices {
             .values()
             .filter(named)
             .max_by_key(|held| (held.lease.expires, held.confirmed))
-            .map(|held| held.lease.address)
+            .map(|held| held.address)
     }
 
     /// The segment is gone, and so are its leases as far as anybody here is concerned.
@@ -153,7 +191,8 @@ impl Devices {
                 *mac,
                 DeviceView {
                     mac: *mac,
-                    ipv4: Some(lease.address),
+                    ipv4: Some(held.address),
+                    ipv6: Vec::new(),
                     hostname: (!lease.hostname.is_empty()).then(|| lease.hostname.clone()),
                     interface: segment,
                     key: None,
@@ -165,19 +204,17 @@ impl Devices {
                 },
             );
         }
+        for (mac, addresses) in &self.leases.ipv6 {
+            let valid = addresses.iter().filter(|(_, expires)| **expires > now.wall);
+            let ipv6: Vec<_> = valid.map(|(address, _)| *address).collect();
+            if !ipv6.is_empty() {
+                let view = views.entry(*mac).or_insert_with(|| unseen(*mac, segment));
+                view.ipv6 = ipv6;
+                view.connected |= segment != ap && view.ipv4.is_none();
+            }
+        }
         for (mac, peer) in hosted.peers() {
-            let view = views.entry(*mac).or_insert_with(|| DeviceView {
-                mac: *mac,
-                ipv4: None,
-                hostname: None,
-                interface: ap,
-                key: None,
-                signal_dbm: None,
-                rx_bytes: 0,
-                tx_bytes: 0,
-                lease_expires: None,
-                connected: true,
-            });
+            let view = views.entry(*mac).or_insert_with(|| unseen(*mac, ap));
             view.connected = true;
             view.interface = ap;
             view.key = Some(peer.key);
@@ -191,6 +228,23 @@ impl Devices {
     }
 }
 
+/// A device of which nothing is known but where it is.
+const fn unseen(mac: MacAddr, interface: Option<IfName>) -> DeviceView {
+    DeviceView {
+        mac,
+        ipv4: None,
+        ipv6: Vec::new(),
+        hostname: None,
+        interface,
+        key: None,
+        signal_dbm: None,
+        rx_bytes: 0,
+        tx_bytes: 0,
+        lease_expires: None,
+        connected: false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +252,7 @@ mod tests {
     fn lease(n: u8, expires: u64) -> Lease {
         Lease {
             mac: MacAddr([2, 0, 0, 0, 0, n]),
-            address: Ipv4Addr::new(192, 168, 137, n),
+            address: Ipv4Addr::new(192, 168, 137, n).into(),
             hostname: alloc::string::String::new(),
             expires: Wall::from_unix(expires),
         }
@@ -216,5 +270,23 @@ mod tests {
         assert_eq!(kept, [1, 3, 5]);
         leases.remove(MacAddr([2, 0, 0, 0, 0, 3]));
         assert_eq!(leases.ends.len(), leases.held.len());
+    }
+
+    #[test]
+    fn leases_of_ipv6_are_kept_beside_those_of_ipv4_and_bounded() {
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        let ipv6 = |n: u16| IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, n));
+        let mut leases = Leases::default();
+        leases.remember(lease(1, 100), None, 2);
+        for n in 0..40 {
+            leases.remember(Lease { address: ipv6(n), ..lease(1, 100) }, None, 2);
+            leases.remember(Lease { address: ipv6(n), ..lease(n as u8, 100) }, None, 2);
+        }
+        assert_eq!((leases.held.len(), leases.ipv6.len()), (1, 2));
+        assert_eq!(leases.ipv6.get(&mac).map(BTreeMap::len), Some(IPV6_OF_ONE));
+        leases.forget(mac, ipv6(3));
+        assert_eq!(leases.ipv6.get(&mac).map(BTreeMap::len), Some(IPV6_OF_ONE - 1));
+        leases.forget(mac, IpAddr::V4(Ipv4Addr::new(192, 168, 137, 1)));
+        assert!(leases.held.is_empty() && leases.ipv6.contains_key(&mac));
     }
 }

@@ -16,17 +16,21 @@ pub fn connection_guid(machine_id: &str, address: MacAddr) -> String {
 
 /// The GUID of whatever `name` says on this machine.
 pub(crate) fn named_guid(machine_id: &str, name: &[u8]) -> String {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = digest(machine_id, name);
+    let (g, i) = ((g & 0x0f) | 0x50, (i & 0x3f) | 0x80);
+    format!(
+        "{{{a:02X}{b:02X}{c:02X}{d:02X}-{e:02X}{f:02X}-{g:02X}{h:02X}-{i:02X}{j:02X}-{k:02X}{l:02X}{m:02X}{n:02X}{o:02X}{p:02X}}}"
+    )
+}
+
+/// What `name` comes to on this machine, and on no other.
+pub(crate) fn digest(machine_id: &str, name: &[u8]) -> [u8; 20] {
     let mut hash = Sha1::new();
     hash.update(NAME_SPACE);
     hash.update(machine_id.as_bytes());
     hash.update([0]);
     hash.update(name);
-    let digest: [u8; 20] = hash.finalize().into();
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = digest;
-    let (g, i) = ((g & 0x0f) | 0x50, (i & 0x3f) | 0x80);
-    format!(
-        "{{{a:02X}{b:02X}{c:02X}{d:02X}-{e:02X}{f:02X}-{g:02X}{h:02X}-{i:02X}{j:02X}-{k:02X}{l:02X}{m:02X}{n:02X}{o:02X}{p:02X}}}"
-    )
+    hash.finalize().into()
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ mod dispatch;
 mod effect;
 mod guid;
 mod hosted;
+mod ipv6;
 mod job;
 mod keys;
 mod lane;

@@ -50,7 +50,10 @@ impl Lanes {
                 return ForwardingPlan::default();
             }
             let kept = held.ipv4.intersection(&goal.forwarding.ipv4).filter(|name| !vanishing.contains(name));
-            ForwardingPlan { ipv4: kept.copied().collect() }
+            let ipv6 = held
+                .ipv6
+                .filter(|held| goal.forwarding.ipv6 == Some(*held) && !vanishing.contains(&held.private));
+            ForwardingPlan { ipv4: kept.copied().collect(), ipv6 }
         });
         let forwarding_down = settled_at(&self.forwarding, forwarding_rest.as_ref());
         let forwarding = if forwarding_ready {
@@ -156,6 +159,8 @@ fn held_services(held: &ServicePlan, goal: &SystemPlan, vanishing: &BTreeSet<IfN
         (Some(old), Some(new))
             if old.interface == new.interface
                 && old.address == new.address
+                && old.ipv6.as_ref().map(|ipv6| ipv6.address)
+                    == new.ipv6.as_ref().map(|ipv6| ipv6.address)
                 && !vanishing.contains(&old.interface) =>
         {
             held.clone()
@@ -180,7 +185,13 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .filter(|address| goal.links.addresses.contains(address) && !vanishing.contains(&address.interface))
         .copied()
         .collect();
-    LinkPlan { bridge, addresses }
+    let addresses6 = held
+        .addresses6
+        .iter()
+        .filter(|address| goal.links.addresses6.contains(address) && !vanishing.contains(&address.interface))
+        .copied()
+        .collect();
+    LinkPlan { bridge, addresses, addresses6 }
 }
 
 #[cfg(test)]
@@ -217,12 +228,15 @@ mod tests {
                 bridge: None,
                 keys: KeySet::default(),
             }),
-            links: LinkPlan { bridge: None, addresses: vec![LinkAddress { interface, address }] },
+            links: LinkPlan { addresses: vec![LinkAddress { interface, address }], ..LinkPlan::default() },
             firewall: FirewallPlan {
-                segments: vec![FirewallSegment { interface, subnet: Some(address), reach }],
+                segments: vec![FirewallSegment { interface, subnet: Some(address), reach, ipv6: None }],
                 ..FirewallPlan::default()
             },
-            forwarding: ForwardingPlan { ipv4: [interface, "eth0".parse().expect("valid")].into() },
+            forwarding: ForwardingPlan {
+                ipv4: [interface, "eth0".parse().expect("valid")].into(),
+                ipv6: None,
+            },
             services: ServicePlan::default(),
         }
     }
@@ -285,6 +299,7 @@ mod tests {
                 reservations: vec![],
             },
             dns: None,
+            ipv6: None,
         });
         let mut lanes = Lanes::new(StoredSettings::default(), Deadlines::default());
         let up = [Step::Firewall, Step::Radio, Step::Links, Step::Services].map(|step| vec![step]);

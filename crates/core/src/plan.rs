@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|---|
 //! | S0 off, idle | – | – | – | – | – |
 //! | S1 standalone | yes | 192.168.173.1 on it | host only | – | DHCP |
-//! | S2 full over it | yes | 192.168.137.1 on it | out of the public side | both sides | DHCP, DNS |
+//! | S2 full over it | yes | 192.168.137.1 on it | out of the public side | both sides | DHCP, DNS, IPv6 |
 //! | S3 full elsewhere, active | yes | on the private side | that side out, the access point nowhere | both sides | on the private side |
 //! | S4 full elsewhere, idle | – | on the private side | out | both sides | on the private side |
 //! | S5 full over it, idle | – | – | – | – | – |
@@ -14,17 +14,20 @@ use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
 use core::time::Duration;
 
 use hn_types::{
-    IfName, MacAddr, Ssid, Subnet4,
+    IfName, MacAddr, Ssid, Subnet4, Subnet6,
     network::NetworkView,
     plan::{
-        ApPlan, BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, ForwardingPlan, KeySet,
-        LinkAddress, LinkPlan, Reach, ServicePlan, ServiceSegment,
+        ApPlan, BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, FirewallSegment6, Forwarding6,
+        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, Reach, ServicePlan,
+        ServiceSegment,
     },
     settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
+    view::Ipv6Source,
 };
 
 use crate::{
     devices::Devices,
+    ipv6::{self, Addresses},
     mapping::forward,
     radio::{AP_PREFIX, RadioPlan},
     subnet::{Subnets, pool},
@@ -79,6 +82,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) domain: &'a str,
     pub(crate) lease_time: Duration,
     pub(crate) host_name: &'a str,
+    pub(crate) machine_id: &'a str,
     pub(crate) mappings: &'a [PortMapping],
     pub(crate) devices: &'a Devices,
     pub(crate) closed: &'a [IfName],
@@ -182,6 +186,7 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             segment.dns =
                 Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
         }
+        serve_ipv6(&mut plan, side.interface, public, around);
         if let Some(public) = public {
             let leads = |mapping: &PortMapping| {
                 forward(mapping, public, (side.interface, address), around.devices, around.domain).ok()
@@ -204,6 +209,7 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
                 interface: ap.interface,
                 subnet: None,
                 reach: Reach::Host,
+                ipv6: None,
             });
         }
         plan.ap = Some(ApPlan {
@@ -233,7 +239,7 @@ fn serve(
 ) {
     let (first, last) = pool(address);
     plan.links.addresses.push(LinkAddress { interface, address });
-    plan.firewall.segments.push(FirewallSegment { interface, subnet: Some(address), reach });
+    plan.firewall.segments.push(FirewallSegment { interface, subnet: Some(address), reach, ipv6: None });
     plan.services.segment = Some(ServiceSegment {
         interface,
         address,
@@ -247,5 +253,35 @@ fn serve(
             reservations: around.reservations.to_vec(),
         },
         dns: None,
+        ipv6: None,
     });
+}
+
+/// IPv6 of the segment that full sharing serves: addresses, the way out as far as there is one, and the servers.
+fn serve_ipv6(plan: &mut SystemPlan, private: IfName, public: Option<IfName>, around: &Surroundings<'_>) {
+    let sharing = ipv6::rung(around.network, around.machine_id, private, public);
+    if sharing.prefix.is_none() {
+        return;
+    }
+    let Addresses { host, link_local, uuid, key } = Addresses::of(around.machine_id);
+    for address in [Some(host), Subnet6::new(link_local, 64)].into_iter().flatten() {
+        plan.links.addresses6.push(LinkAddress6 { interface: private, address });
+    }
+    let nat66 = sharing.source == Ipv6Source::Nat66;
+    plan.forwarding.ipv6 = public.filter(|_| nat66).map(|public| Forwarding6 { private, public });
+    let guard = nat66 && !around.network.ipv6.forwarding;
+    if let Some(segment) = plan.firewall.segments.iter_mut().find(|segment| segment.interface == private) {
+        segment.ipv6 = Some(FirewallSegment6 { address: host, nat66, guard });
+    }
+    if let Some(segment) = &mut plan.services.segment {
+        segment.ipv6 = Some(Ipv6Plan {
+            address: host,
+            link_local,
+            uuid,
+            address_key: key,
+            domain: around.domain.into(),
+            router: nat66,
+            mtu: ipv6::mtu(around.network, private, public).filter(|_| nat66),
+        });
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     core::Core,
     guid::{connection_guid, named_guid},
     hosted::Phase,
+    ipv6,
     keys::DEFAULT_MAX_PEERS,
     plan::{PrivateSide, ap_name, private_side, public_side},
     radio::{radio_plan, station_view},
@@ -105,11 +106,17 @@ impl Core {
             (SharingMode::Standalone, _) => {
                 view.private.extend(self.intent.ap.as_ref().map(|ap| ap.interface));
                 view.subnet = self.subnets.standalone;
+                view.ipv6.detail = "standalone sharing has no IPv6".to_string();
             }
             (SharingMode::Full, Some(pair)) => {
                 view.public = public_side(pair, &self.network);
                 view.private = self.private_names(pair);
                 view.subnet = self.subnets.full;
+                let side = self.side(pair).map(|side| side.interface);
+                let private = side.or_else(|| view.private.first().copied());
+                if let Some(private) = private {
+                    view.ipv6 = ipv6::rung(&self.network, &self.config.machine_id, private, view.public);
+                }
                 view.dns = self.dns_down.is_none() && served.is_some_and(|segment| segment.dns.is_some());
                 if view.public.is_none() {
                     view.detail.push("no public connection is there at the moment".to_string());

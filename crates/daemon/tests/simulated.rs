@@ -14,7 +14,7 @@ use hostednet::{
     types::{
         ErrorCode, Key, KeyRole, Reason, SecondaryKey, Ssid, Step,
         settings::{PrivateChoice, PublicChoice, Reservation},
-        view::{Event, HostedState, SharingMode, SharingPhase},
+        view::{Event, HostedState, Ipv6Source, SharingMode, SharingPhase},
     },
 };
 use world::{World, next_event, run};
@@ -36,6 +36,8 @@ fn up_brings_everything_and_down_takes_everything_away() {
         assert_eq!(status.sharing.mode, SharingMode::Full);
         assert_eq!(status.sharing.public.unwrap().as_str(), "wlan0");
         assert_eq!(status.sharing.subnet.unwrap().to_string(), "192.168.137.1/24");
+        assert_eq!(status.sharing.ipv6.source, Ipv6Source::Nat66);
+        assert!(status.sharing.ipv6.prefix.unwrap().to_string().starts_with("fd"));
         session.down().await.unwrap();
         assert_eq!(world.show().await, before);
         let status = session.status().await.unwrap();

@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
-use hn_types::Subnet4;
+use hn_types::{Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
 use crate::{name::Name, wire};
@@ -16,6 +16,8 @@ use crate::{name::Name, wire};
 pub struct Config {
     /// This host's address on the private segment; only sources inside the subnet are answered.
     pub address: Subnet4,
+    /// The same in IPv6, if it is there.
+    pub address6: Option<Subnet6>,
     /// The local domain, `mshome.net` unless told otherwise.
     pub domain: String,
     /// The name of this host; made into a label like any name from a device, `host` when nothing is left.
@@ -62,6 +64,7 @@ impl Config {
     pub fn new(address: Subnet4, host_name: &str) -> Self {
         Self {
             address,
+            address6: None,
             domain: "mshome.net".to_string(),
             host_name: host_name.to_string(),
             cache_entries: 10_000,

@@ -48,8 +48,11 @@ impl Forwarder {
         let domain = config.domain_name()?;
         let mut rng = ChaCha12Rng::from_seed(seed);
         let hasher = draw_key(&mut rng);
+        let mut local =
+            Local::new(domain, config.address, &config.host_name, config.local_ttl, config.max_names);
+        local.set_host6(config.address6);
         Ok(Self {
-            local: Local::new(domain, config.address, &config.host_name, config.local_ttl, config.max_names),
+            local,
             cache: Cache::new(config.cache_entries, config.cache_bytes),
             lookups: Lookups::new(&config, draw_key(&mut rng), now),
             upstreams: Upstreams::new(config.ports_per_upstream, config.port_uses),
@@ -84,8 +87,9 @@ impl Forwarder {
             config.local_ttl,
             config.max_names,
         );
+        self.local.set_host6(config.address6);
         let tables = |c: &Config| {
-            (c.address, c.max_lookups, c.max_waiters, c.max_waiters_per_lookup, c.max_per_client)
+            (c.address, c.address6, c.max_lookups, c.max_waiters, c.max_waiters_per_lookup, c.max_per_client)
         };
         if tables(&old) != tables(config) {
             self.counters.dropped_reconfigured += self.lookups.waiting() as u64;
@@ -191,10 +195,15 @@ impl Forwarder {
     }
 
     fn serves(&self, addr: SocketAddr) -> bool {
-        let IpAddr::V4(source) = addr.ip().to_canonical() else { return false };
-        let subnet = self.config.address;
-        let ends = source == subnet.network().address() || source == subnet.broadcast();
-        addr.port() != 0 && subnet.contains(source) && (subnet.prefix() >= 31 || !ends)
+        let known = match addr.ip().to_canonical() {
+            IpAddr::V4(source) => {
+                let subnet = self.config.address;
+                let ends = source == subnet.network().address() || source == subnet.broadcast();
+                subnet.contains(source) && (subnet.prefix() >= 31 || !ends)
+            }
+            IpAddr::V6(source) => self.config.address6.is_some_and(|subnet| subnet.contains(source)),
+        };
+        known && addr.port() != 0
     }
 
     fn answer(&mut self, message: &[u8], query: &Query, client: Client, now: Monotonic) {

@@ -1,9 +1,9 @@
 //! The names known here: leases, this host, and the few that no resolver may be asked for.
 
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
-use hn_types::Subnet4;
+use hn_types::{Subnet4, Subnet6};
 
 use crate::{
     name::Name,
@@ -45,6 +45,7 @@ struct Holder {
 /// What a local question comes to.
 enum Answer {
     Address(Ipv4Addr),
+    Address6(Ipv6Addr),
     Empty(Name),
     HostInfo,
     Loopback4,
@@ -61,6 +62,8 @@ pub(crate) struct Local {
     domain: Name,
     subnet: Subnet4,
     host: Box<str>,
+    /// This host's IPv6 address.
+    host6: Option<Ipv6Addr>,
     ttl: u32,
     serial: u32,
     max_names: usize,
@@ -83,6 +86,7 @@ impl Local {
             domain,
             subnet,
             host: Box::default(),
+            host6: None,
             ttl,
             serial: 1,
             max_names: max_names as usize,
@@ -97,6 +101,11 @@ impl Local {
         };
         local.host = label_of(host).filter(|host| !is_reserved(host)).unwrap_or_else(|| "host".into());
         local
+    }
+
+    /// This host has this IPv6 address.
+    pub(crate) fn set_host6(&mut self, address: Option<Subnet6>) {
+        self.host6 = address.map(Subnet6::address);
     }
 
     /// The same names under other settings; names outside the new subnet are forgotten, and a lease that
@@ -167,9 +176,10 @@ impl Local {
         let mut author = Author::new(buffer, asker, question, code);
         match answer {
             Answer::Address(address) => author.answer(kind::A, self.ttl, &[&address.octets()]),
+            Answer::Address6(address) => author.answer(kind::AAAA, self.ttl, &[&address.octets()]),
             Answer::Loopback4 => author.answer(kind::A, self.ttl, &[&Ipv4Addr::LOCALHOST.octets()]),
             Answer::Loopback6 => {
-                author.answer(kind::AAAA, self.ttl, &[&core::net::Ipv6Addr::LOCALHOST.octets()]);
+                author.answer(kind::AAAA, self.ttl, &[&Ipv6Addr::LOCALHOST.octets()]);
             }
             Answer::HostInfo => author.answer(kind::HINFO, self.ttl, &[HOST_INFO]),
             Answer::NameServer => author.answer(kind::NS, self.ttl, &[self.host_name()?.wire()]),
@@ -224,6 +234,7 @@ impl Local {
             (kind::NS, _) => Answer::NameServer,
             (kind::ANY, _) => Answer::HostInfo,
             (kind::A, Some(address)) => Answer::Address(address),
+            (kind::AAAA, Some(_)) => self.host6.map_or(Answer::Empty(*zone), Answer::Address6),
             _ => Answer::Empty(*zone),
         }
     }
@@ -232,6 +243,9 @@ impl Local {
         match question_kind {
             kind::A => Answer::Address(address),
             kind::ANY => Answer::HostInfo,
+            kind::AAAA if address == self.subnet.address() => {
+                self.host6.map_or(Answer::Empty(zone), Answer::Address6)
+            }
             _ => Answer::Empty(zone),
         }
     }

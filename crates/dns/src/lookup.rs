@@ -342,7 +342,12 @@ fn client_slots(subnet: Subnet4) -> usize {
 fn client_slot(client: Client, slots: usize) -> usize {
     let address = match client.addr.ip().to_canonical() {
         core::net::IpAddr::V4(address) => address,
-        core::net::IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+        // All bits count: which of them a device chooses is its own affair.
+        core::net::IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            let half = (bits ^ bits >> 64) as u64;
+            Ipv4Addr::from_bits((half ^ half >> 32 ^ half >> 16) as u32)
+        }
     };
     address.to_bits() as usize & (slots - 1)
 }

@@ -1,4 +1,4 @@
-//! The forwarding lane: `net.ipv4.conf.IF.forwarding`, one interface at a time.
+//! The forwarding lane: `net.ipv4.conf.IF.forwarding`, one interface at a time, and IPv6.
 //!
 //! The global switch `net.ipv4.ip_forward` is never touched: the kernel asks the interface a packet came in by. Writing
 //! the value of one interface changes no other sysctl. (The kernel also takes large-receive offload off an
@@ -6,6 +6,8 @@
 //!
 //! Every value is written down in the journal before it is changed. An interface on which forwarding is on
 //! already is left alone, then and afterwards.
+
+mod ipv6;
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +19,7 @@ use std::{
 use hn_ports::{Changed, Forwarding};
 use hn_types::{DriverError, DriverErrorKind, IfName, plan::ForwardingPlan};
 
+use self::ipv6::Ipv6;
 use crate::undo::{EntryId, Undo, UndoJournal};
 
 const ON: &str = "1";
@@ -29,6 +32,7 @@ pub struct LinuxForwarding {
     folder: PathBuf,
     /// Interfaces on which we turned forwarding on.
     held: BTreeMap<IfName, Held>,
+    ipv6: Ipv6,
 }
 
 /// What restoring needs.
@@ -43,11 +47,12 @@ struct Held {
 impl LinuxForwarding {
     /// A lane that writes old values down in `journal`.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
-        Self::below(Path::new("/proc/sys/net/ipv4/conf"), journal)
+        Self::below(Path::new("/proc/sys/net"), journal)
     }
 
     fn below(folder: &Path, journal: Rc<UndoJournal>) -> Self {
-        Self { journal, folder: folder.to_owned(), held: BTreeMap::new() }
+        let ipv6 = Ipv6::below(&folder.join("ipv6/conf"), Rc::clone(&journal));
+        Self { journal, folder: folder.join("ipv4/conf"), held: BTreeMap::new(), ipv6 }
     }
 
     fn path(&self, interface: &str) -> PathBuf {
@@ -107,7 +112,8 @@ impl Forwarding for LinuxForwarding {
             self.held.keys().copied().filter(|held| !plan.ipv4.contains(held)).collect();
         let missing: Vec<IfName> =
             plan.ipv4.iter().copied().filter(|wanted| !self.held.contains_key(wanted)).collect();
-        let mut changed = false;
+        let before = self.ipv6.plan();
+        let mut changed = self.ipv6.apply(plan.ipv6)?;
         let mut failed = None;
         // What may fail for reasons of the plan comes first, while nothing has been given up.
         for interface in &plan.ipv4 {
@@ -130,7 +136,11 @@ impl Forwarding for LinuxForwarding {
             }
         }
         match failed {
-            Some(error) => Err(error),
+            Some(error) => {
+                // What was said first is what went wrong.
+                let _ = self.ipv6.apply(before);
+                Err(error)
+            }
             None if changed => Ok(Changed::Yes),
             None => Ok(Changed::No),
         }
@@ -167,7 +177,7 @@ mod tests {
 
     /// A folder that looks like `/proc/sys/net/ipv4/conf`.
     struct Machine {
-        folder: tempfile::TempDir,
+        _folder: tempfile::TempDir,
         journal: Rc<UndoJournal>,
         lane: LinuxForwarding,
     }
@@ -177,16 +187,16 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let journal = Rc::new(UndoJournal::open(&folder.path().join("undo")).unwrap());
             let lane = LinuxForwarding::below(folder.path(), Rc::clone(&journal));
-            let machine = Self { folder, journal, lane };
+            let machine = Self { _folder: folder, journal, lane };
             for (interface, value) in values {
-                fs::create_dir(machine.folder.path().join(interface)).unwrap();
+                fs::create_dir_all(machine.lane.folder.join(interface)).unwrap();
                 machine.set(interface, value);
             }
             machine
         }
 
         fn set(&self, interface: &str, value: &str) {
-            fs::write(self.folder.path().join(interface).join("forwarding"), format!("{value}\n")).unwrap();
+            fs::write(self.lane.folder.join(interface).join("forwarding"), format!("{value}\n")).unwrap();
         }
 
         fn value(&self, interface: &str) -> String {
@@ -195,7 +205,7 @@ mod tests {
 
         fn apply(&mut self, interfaces: &[&str]) -> Result<Changed, DriverError> {
             let ipv4 = interfaces.iter().map(|name| name.parse().expect("valid")).collect();
-            runtime().block_on(self.lane.apply(&ForwardingPlan { ipv4 }))
+            runtime().block_on(self.lane.apply(&ForwardingPlan { ipv4, ipv6: None }))
         }
     }
 
@@ -231,7 +241,7 @@ mod tests {
     fn an_interface_that_is_gone_needs_no_restoring() {
         let mut machine = Machine::new(&[("all", "0"), ("hnap0", "0")]);
         assert_eq!(machine.apply(&["hnap0"]), Ok(Changed::Yes));
-        fs::remove_dir_all(machine.folder.path().join("hnap0")).unwrap();
+        fs::remove_dir_all(machine.lane.folder.join("hnap0")).unwrap();
         assert_eq!(machine.apply(&[]), Ok(Changed::No));
         assert!(machine.journal.pending().is_empty());
     }

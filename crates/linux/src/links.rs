@@ -2,17 +2,19 @@
 //!
 //! It holds what it did and compares every plan with that and with what the kernel says, so that an address
 //! somebody removed comes back and an interface that was made anew is treated as a new one. Nothing that was
-//! there before is touched: an interface that was up stays up, an address that was there stays. It never forwards, and
-//! gives no IPv6 addresses.
+//! there before is touched: an interface that was up stays up, an address that was there stays. It never forwards.
+
+mod announced;
 
 use std::{collections::BTreeMap, rc::Rc};
 
 use hn_ports::{Changed, Links};
 use hn_types::{
-    DriverError, DriverErrorKind, IfName, MacAddr,
-    plan::{BridgePlan, LinkAddress, LinkPlan},
+    DriverError, DriverErrorKind, IfName, MacAddr, Subnet6,
+    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan},
 };
 
+use self::announced::Announced;
 use crate::{
     netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
     network::{
@@ -30,6 +32,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 
 /// The links lane.
 #[derive(Debug)]
@@ -57,12 +60,15 @@ enum What {
     Member(IfName),
     Up(IfName),
     Address(LinkAddress),
+    Address6(LinkAddress6),
 }
 
 /// The kernel's side at one moment.
 struct Snapshot {
     links: BTreeMap<IfName, LinkRow>,
     addresses: Vec<AddressRow>,
+    /// Of IPv6, with the indexes of their interfaces.
+    addresses6: Vec<(u32, Subnet6)>,
 }
 
 impl Snapshot {
@@ -70,7 +76,10 @@ impl Snapshot {
         let failed = |refusal: &Refusal| driver_error("read the interfaces", "rtnetlink", refusal);
         let links = tables::links(route).map_err(|refusal| failed(&refusal))?;
         let addresses = tables::addresses(route).map_err(|refusal| failed(&refusal))?;
-        Ok(Self { links: links.into_iter().map(|link| (link.name, link)).collect(), addresses })
+        // A kernel without IPv6 has none.
+        let addresses6 = tables::addresses6(route).unwrap_or_default();
+        let links = links.into_iter().map(|link| (link.name, link)).collect();
+        Ok(Self { links, addresses, addresses6 })
     }
 
     fn name(&self, index: u32) -> Option<IfName> {
@@ -86,6 +95,9 @@ impl Snapshot {
                 same(interface)
                     && self.addresses.iter().any(|row| row.index == done.index && row.address == address)
             }
+            What::Address6(LinkAddress6 { interface, address }) => {
+                same(interface) && self.addresses6.contains(&(done.index, address))
+            }
         }
     }
 }
@@ -93,7 +105,7 @@ impl Snapshot {
 impl LinuxLinks {
     /// A lane that has done nothing yet. `watch` ends with it.
     pub const fn new(journal: Rc<UndoJournal>, watch: Option<Watch>) -> Self {
-        let plan = LinkPlan { bridge: None, addresses: Vec::new() };
+        let plan = LinkPlan { bridge: None, addresses: Vec::new(), addresses6: Vec::new() };
         Self { journal, done: Vec::new(), plan, _watch: watch }
     }
 
@@ -293,7 +305,27 @@ impl LinuxLinks {
                 steps.push((What::Address(*wanted), link, undo));
             }
         }
+        for wanted in &plan.addresses6 {
+            let Some(link) = row(wanted.interface) else {
+                return Err(gone("give the interface an address", wanted.interface));
+            };
+            if !snapshot.addresses6.contains(&(link.index, wanted.address)) {
+                let undo = Undo::Address6 {
+                    interface: wanted.interface,
+                    index: link.index,
+                    address: wanted.address,
+                };
+                steps.push((What::Address6(*wanted), link, undo));
+            }
+        }
         let entries = self.journal.record_all(steps.iter().map(|(.., undo)| undo.clone()))?;
+        let given6 = steps.iter().filter_map(|(what, link, _)| match what {
+            What::Address6(wanted) => Some((link.index, wanted.address)),
+            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) => None,
+        });
+        let given6: Vec<_> = given6.collect();
+        // Without it there is merely less order.
+        let announced = if given6.is_empty() { None } else { Announced::open().ok() };
         let mut made = Ok(());
         for ((what, link, _), entry) in steps.iter().zip(&entries) {
             if made.is_err() || stands(&self.done, *what) {
@@ -312,10 +344,19 @@ impl LinuxLinks {
                     let target = format!("{} on {}", wanted.address, wanted.interface);
                     driver_error("give the interface an address", target, &refusal)
                 }),
+                What::Address6(wanted) => add_address6(route, link.index, *wanted).map_err(|refusal| {
+                    let target = format!("{} on {}", wanted.address, wanted.interface);
+                    driver_error("give the interface an address", target, &refusal)
+                }),
                 What::Bridge(_) | What::Member(_) => Ok(()),
             };
         }
         made?;
+        if let Some(announced) = announced
+            && let Err(error) = announced.wait(given6)
+        {
+            tracing::debug!(%error, "announcements of addresses cannot be heard");
+        }
         Ok(if self.done.len() > before || !steps.is_empty() { Changed::Yes } else { Changed::No })
     }
 
@@ -381,6 +422,7 @@ fn wanted(what: &What, plan: &LinkPlan) -> bool {
                     .is_some_and(|bridge| bridge.name == *name || bridge.members.contains(name))
         }
         What::Address(address) => plan.addresses.contains(address),
+        What::Address6(address) => plan.addresses6.contains(address),
     }
 }
 
@@ -405,6 +447,17 @@ fn add_address(route: &Netlink, index: u32, wanted: LinkAddress) -> Result<(), R
     if address.prefix() < 31 {
         attribute(&mut body, 4, &address.broadcast().octets());
     }
+    route.request(NEW_ADDRESS, CREATE | EXCL, &body)
+}
+
+/// Without duplicate detection it is usable at once: it is made of a hash of this machine, and devices are told
+/// of it in the same second.
+fn add_address6(route: &Netlink, index: u32, wanted: LinkAddress6) -> Result<(), Refusal> {
+    const NO_DAD: u8 = 2;
+    let mut body = vec![AF_INET6, wanted.address.prefix(), NO_DAD, 0];
+    body.extend_from_slice(&index.to_ne_bytes());
+    attribute(&mut body, 2, &wanted.address.address().octets());
+    attribute(&mut body, 1, &wanted.address.address().octets());
     route.request(NEW_ADDRESS, CREATE | EXCL, &body)
 }
 

@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     netlink::{Netlink, ROUTE, Refusal},
-    network::view::{Own, Tables, compose},
+    network::view::{Own, Switches6, Tables, compose},
     resolvers::{ResolverFiles, Resolvers},
     sys::watched,
     undo::{UndoJournal, driver_error},
@@ -128,6 +128,9 @@ impl Watcher {
             pppoe: links.iter().any(|link| link.hardware == 512) && pppoe_sessions(),
             resolvers,
             host_name: host_name(),
+            // A kernel without IPv6 refuses the question.
+            defaults6: tables::defaults6(&self.route).unwrap_or_default(),
+            switches6: switches6(&links),
             links,
         };
         let view = compose(&tables, &own);
@@ -143,6 +146,23 @@ async fn changed(files: Option<&mut ResolverFiles>) {
     match files {
         Some(files) => files.changed().await,
         None => std::future::pending().await,
+    }
+}
+
+/// The sysctls of IPv6.
+fn switches6(links: &[tables::LinkRow]) -> Switches6 {
+    let read = |interface: &str, switch: &str| {
+        let path = format!("/proc/sys/net/ipv6/conf/{interface}/{switch}");
+        std::fs::read_to_string(path).ok().map(|text| text.trim() != "0")
+    };
+    let disabled = |interface: &str| read(interface, "disable_ipv6").unwrap_or(true);
+    Switches6 {
+        available: !disabled("default"),
+        disabled: links.iter().map(|link| link.name).filter(|name| disabled(name.as_str())).collect(),
+        forwarding: (
+            read("all", "forwarding").unwrap_or_default(),
+            read("default", "forwarding").unwrap_or_default(),
+        ),
     }
 }
 
@@ -165,8 +185,9 @@ struct Announcements {
 
 impl Announcements {
     fn open() -> io::Result<Self> {
-        // RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE (linux/rtnetlink.h).
-        const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80;
+        // RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_ROUTE
+        // (linux/rtnetlink.h).
+        const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x400;
         let mut socket = Socket::new(ROUTE)?;
         socket.bind(&SocketAddr::new(0, GROUPS))?;
         socket.set_non_blocking(true)?;

@@ -4,11 +4,13 @@
 //!   that neither other traffic nor other interfaces reach the worker.
 //! * The **guard** holds UDP port 67 of the interface and never reads: without it the kernel would answer every
 //!   DHCP request with "port unreachable", and its `EADDRINUSE` tells that another DHCP server is at work.
+//! * Both exist for IPv6, too: router solicitations and DHCPv6 requests, and UDP port 547. That guard also joins the
+//!   groups that devices speak to, so that switches and radios deliver what they say.
 //! * The **DNS sockets** are bound to port 53 of the private address on the private interface, and nowhere else.
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     os::fd::{AsFd, OwnedFd},
 };
 
@@ -17,7 +19,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with,
     sockopt::{
-        set_ip_freebind, set_socket_recv_buffer_size_force, set_socket_reuseaddr, set_socket_send_buffer_size,
+        set_ip_freebind, set_ipv6_add_membership, set_ipv6_freebind, set_ipv6_v6only,
+        set_socket_recv_buffer_size_force, set_socket_reuseaddr, set_socket_send_buffer_size,
     },
 };
 
@@ -36,8 +39,11 @@ const DNS_BUFFER: usize = 2 << 20;
 const BACKLOG: i32 = 128;
 
 const DHCP_SERVER: u16 = 67;
+const DHCP6_SERVER: u16 = 547;
 const DHCP_CLIENT: u16 = 68;
 const DNS: u16 = 53;
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+const ALL_DHCP_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 
 // Classic BPF, `linux/bpf_common.h`.
 const LOAD_HALF: u16 = 0x28;
@@ -72,6 +78,21 @@ const fn arp_or_udp(port: u16) -> [Instruction; 12] {
     ]
 }
 
+/// Router solicitations, and UDP over IPv6 to port 547, without extension headers.
+const SOLICITATION_OR_DHCP6: [Instruction; 11] = [
+    (LOAD_HALF, 0, 0, 12),
+    (JUMP_EQUAL, 0, 8, 0x86dd),
+    (LOAD_BYTE, 0, 0, 20),
+    (JUMP_EQUAL, 1, 0, 58),
+    (JUMP_EQUAL, 2, 5, 17),
+    (LOAD_BYTE, 0, 0, 54),
+    (JUMP_EQUAL, 2, 3, 133),
+    (LOAD_HALF, 0, 0, 56),
+    (JUMP_EQUAL, 0, 1, DHCP6_SERVER as u32),
+    (RETURN, 0, 0, ALL),
+    (RETURN, 0, 0, 0),
+];
+
 const NOTHING: [Instruction; 1] = [(RETURN, 0, 0, 0)];
 
 /// The packet socket on the interface with this index.
@@ -81,6 +102,11 @@ const NOTHING: [Instruction; 1] = [(RETURN, 0, 0, 0)];
 /// What the system answered; `Denied` without `CAP_NET_RAW`.
 pub(crate) fn packet_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
     filtered_socket(interface, index, &DHCP_OR_ARP)
+}
+
+/// The same for router solicitations and DHCPv6.
+pub(crate) fn packet_socket6(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
+    filtered_socket(interface, index, &SOLICITATION_OR_DHCP6)
 }
 
 /// The same for a DHCP client: answers and ARP.
@@ -135,15 +161,37 @@ pub(crate) fn dhcp_guard(interface: IfName) -> Result<OwnedFd, PortError> {
         bind(&socket, &address)?;
         Ok(socket)
     };
-    make().map_err(|error| port_error(Transport::Udp, address, interface, &error))
+    make().map_err(|error| port_error(Transport::Udp, address.into(), interface, &error))
+}
+
+/// The guard of UDP port 547, a member of the groups that devices speak to.
+pub(crate) fn dhcp6_guard(interface: IfName, index: u32) -> Result<OwnedFd, PortError> {
+    let address = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, DHCP6_SERVER, 0, 0);
+    let make = || {
+        let socket = socket_with(AddressFamily::INET6, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
+        attach_filter(socket.as_fd(), &NOTHING)?;
+        set_ipv6_v6only(&socket, true)?;
+        bind_to_device(&socket, interface)?;
+        bind(&socket, &address)?;
+        for group in [ALL_ROUTERS, ALL_DHCP_SERVERS] {
+            set_ipv6_add_membership(&socket, &group, index)?;
+        }
+        Ok(socket)
+    };
+    make().map_err(|error| port_error(Transport::Udp, address.into(), interface, &error))
 }
 
 /// The UDP socket and the TCP listener of the name server.
-pub(crate) fn dns_sockets(interface: IfName, address: Ipv4Addr) -> Result<[OwnedFd; 2], PortError> {
-    let address = SocketAddrV4::new(address, DNS);
+pub(crate) fn dns_sockets(interface: IfName, address: IpAddr) -> Result<[OwnedFd; 2], PortError> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let address = SocketAddr::new(address, DNS);
+    let freebind = |socket: &OwnedFd| match address {
+        SocketAddr::V4(_) => set_ip_freebind(socket, true),
+        SocketAddr::V6(_) => set_ipv6_v6only(socket, true).and_then(|()| set_ipv6_freebind(socket, true)),
+    };
     let udp = || {
-        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
-        set_ip_freebind(&socket, true)?;
+        let socket = socket_with(family, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
+        freebind(&socket)?;
         bind_to_device(&socket, interface)?;
         let _ = set_socket_recv_buffer_size_force(&socket, DNS_BUFFER);
         let _ = set_socket_send_buffer_size(&socket, DNS_BUFFER);
@@ -151,8 +199,8 @@ pub(crate) fn dns_sockets(interface: IfName, address: Ipv4Addr) -> Result<[Owned
         Ok(socket)
     };
     let tcp = || {
-        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, nonblocking(), Some(ipproto::TCP))?;
-        set_ip_freebind(&socket, true)?;
+        let socket = socket_with(family, SocketType::STREAM, nonblocking(), Some(ipproto::TCP))?;
+        freebind(&socket)?;
         bind_to_device(&socket, interface)?;
         // Connections of an earlier listener that linger are no obstacle; another listener still is.
         set_socket_reuseaddr(&socket, true)?;
@@ -173,12 +221,7 @@ fn bind_to_device(socket: &OwnedFd, interface: IfName) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::BindToDevice, &interface.as_str().into())?)
 }
 
-fn port_error(
-    transport: Transport,
-    address: SocketAddrV4,
-    interface: IfName,
-    error: &io::Error,
-) -> PortError {
+fn port_error(transport: Transport, address: SocketAddr, interface: IfName, error: &io::Error) -> PortError {
     if error.raw_os_error() != Some(libc::EADDRINUSE) {
         return PortError::Failed(failure("bind the port", format!("{address} on {interface}"), error));
     }
@@ -186,7 +229,7 @@ fn port_error(
         Transport::Udp => "UDP",
         Transport::Tcp => "TCP",
     };
-    let holder = holders(transport, SocketAddr::V4(address));
+    let holder = holders(transport, address);
     let holder = if holder.is_empty() { "another program" } else { holder.as_str() };
     let port = address.port();
     PortError::Taken(format!("{name} port {port} is held by {holder}; stop it, or keep it off {interface}"))
@@ -207,9 +250,17 @@ mod tests {
 
     /// The part of classic BPF that the filter uses, as the kernel runs it: a load beyond the end drops.
     fn accepts(frame: &[u8]) -> bool {
+        passes(&DHCP_OR_ARP, frame)
+    }
+
+    fn accepts6(frame: &[u8]) -> bool {
+        passes(&SOLICITATION_OR_DHCP6, frame)
+    }
+
+    fn passes(filter: &[Instruction], frame: &[u8]) -> bool {
         let half = |at: usize| Some(u32::from(*frame.get(at)?) << 8 | u32::from(*frame.get(at + 1)?));
         let (mut a, mut x, mut at) = (0_u32, 0_u32, 0_usize);
-        while let Some(&(code, jt, jf, k)) = DHCP_OR_ARP.get(at) {
+        while let Some(&(code, jt, jf, k)) = filter.get(at) {
             at += 1;
             let loaded = match code {
                 LOAD_HALF => half(k as usize),
@@ -262,10 +313,32 @@ mod tests {
         assert!(!accepts(&[]));
     }
 
+    #[test]
+    fn the_filter_of_ipv6_passes_solicitations_and_dhcp_and_nothing_else() {
+        let packet = |next: u8, payload: &[u8]| {
+            let mut frame = vec![0x33; 12];
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 8, next, 255]);
+            frame.extend([0xfe; 32]);
+            frame.extend(payload);
+            frame
+        };
+        assert!(accepts6(&packet(58, &[133, 0, 0, 0, 0, 0, 0, 0])));
+        assert!(!accepts6(&packet(58, &[134, 0, 0, 0, 0, 0, 0, 0])), "another router");
+        assert!(!accepts6(&packet(58, &[135, 0, 0, 0, 0, 0, 0, 0])), "the kernel's affair");
+        assert!(accepts6(&packet(17, &[2, 34, 2, 35, 0, 8, 0, 0])));
+        assert!(!accepts6(&packet(17, &[2, 34, 0, 53, 0, 8, 0, 0])));
+        assert!(!accepts6(&packet(6, &[2, 34, 2, 35, 0, 8, 0, 0])), "TCP");
+        assert!(!accepts6(&packet(0, &[58, 0, 5, 2, 0, 0, 0, 0])), "an extension header");
+        assert!(!accepts6(&packet(17, &[2, 34])));
+        assert!(!accepts6(&udp(0, 0, 17, 67)));
+        assert!(!accepts(&packet(17, &[2, 34, 2, 35, 0, 8, 0, 0])));
+    }
+
     proptest! {
         #[test]
         fn the_filter_always_ends(frame in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = accepts(&frame);
+            let _ = accepts6(&frame);
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod channel;
 mod leases;
+mod ports;
 mod process;
 mod sound;
 
@@ -32,8 +33,8 @@ use hn_ports::{
 };
 use hn_types::{
     DriverError, DriverErrorKind, MacAddr,
-    observed::{PlatformEvent, ServiceEvent, ServiceTrouble},
-    plan::{DnsPlan, ServicePlan, ServiceSegment},
+    observed::{PlatformEvent, ServiceEvent},
+    plan::{DnsPlan, Ipv6Plan, ServicePlan, ServiceSegment},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -43,10 +44,11 @@ use tokio::{
 
 use crate::{
     network::interface,
-    packet::{dhcp_guard, dns_sockets, packet_socket},
+    packet::packet_socket,
     services::{
         channel::{Breach, Channel},
         leases::LeaseFile,
+        ports::{Backoff, Port, Sockets6},
         process::{Identity, Process},
         sound::{legible, sound},
     },
@@ -202,28 +204,14 @@ enum Activity {
 struct Serving {
     segment: ServiceSegment,
     index: u32,
+    mac: MacAddr,
     generation: u64,
     leases: LeaseFile,
     /// A rewrite of the journal is under way.
     compacting: bool,
     guard: Port<OwnedFd>,
     dns: Port<()>,
-}
-
-/// A port that may be held by somebody else.
-struct Port<T> {
-    held: Option<T>,
-    /// What was last reported: `None` nothing, else why it does not work, empty when it does.
-    reported: Option<String>,
-    retry: Backoff,
-    retry_at: Option<Instant>,
-}
-
-impl<T> Port<T> {
-    const fn new() -> Self {
-        let retry = Backoff::new(Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(30));
-        Self { held: None, reported: None, retry, retry_at: None }
-    }
+    ipv6: Sockets6,
 }
 
 /// A plan that has not been answered.
@@ -231,31 +219,6 @@ struct Waiting {
     reply: oneshot::Sender<Result<Changed, DriverError>>,
     deadline: Instant,
     changed: Changed,
-}
-
-/// Growing pauses.
-#[derive(Debug)]
-struct Backoff {
-    first: Duration,
-    second: Duration,
-    last: Duration,
-    next: Duration,
-}
-
-impl Backoff {
-    const fn new(first: Duration, second: Duration, last: Duration) -> Self {
-        Self { first, second, last, next: first }
-    }
-
-    fn next(&mut self) -> Duration {
-        let next = self.next;
-        self.next = if next < self.second { self.second } else { (next * 2).min(self.last) };
-        next
-    }
-
-    const fn reset(&mut self) {
-        self.next = self.first;
-    }
 }
 
 /// What the worker did.
@@ -308,6 +271,10 @@ impl Supervisor {
         if let Activity::Running(serving) = &mut self.activity {
             serving.dns.retry_at = serving.dns.retry_at.map(|_| Instant::now());
             serving.guard.retry_at = serving.guard.retry_at.map(|_| Instant::now());
+            let Sockets6 { frames, guard, dns, .. } = &mut serving.ipv6;
+            for at in [&mut frames.retry_at, &mut guard.retry_at, &mut dns.retry_at] {
+                *at = at.map(|_| Instant::now());
+            }
         }
     }
 
@@ -404,11 +371,13 @@ impl Supervisor {
         Ok(Serving {
             segment,
             index: row.index,
+            mac,
             generation,
             leases,
             compacting: false,
             guard: Port::new(),
             dns: Port::new(),
+            ipv6: Sockets6::new(),
         })
     }
 
@@ -433,6 +402,11 @@ impl Supervisor {
 
     fn change_upstreams(&mut self, wanted: ServiceSegment) -> Result<(), Breach> {
         self.mark_changed();
+        if let (Activity::Running(serving), Some(ipv6)) = (&self.activity, &wanted.ipv6)
+            && serving.segment.ipv6.as_ref() != Some(ipv6)
+        {
+            self.tell(&ToWorker::Ipv6Uplink { router: ipv6.router, mtu: ipv6.mtu }, &[])?;
+        }
         let upstreams = wanted.dns.as_ref().map(|dns| dns.upstreams.clone()).unwrap_or_default();
         self.tell(&ToWorker::Upstreams(upstreams.into_iter().take(UPSTREAMS).collect()), &[])?;
         if let Activity::Running(serving) = &mut self.activity {
@@ -443,60 +417,6 @@ impl Supervisor {
 
     fn tell(&self, message: &ToWorker, descriptors: &[&OwnedFd]) -> Result<(), Breach> {
         self.worker.as_ref().map_or(Ok(()), |worker| worker.channel.send(message, descriptors))
-    }
-
-    /// Tries for the ports that are not held and due.
-    fn take_ports(&mut self, now: Instant) -> Result<(), Breach> {
-        let (Activity::Running(serving) | Activity::Starting { serving, .. }) = &mut self.activity else {
-            return Ok(());
-        };
-        let mut reports = Vec::new();
-        let interface = serving.segment.interface;
-        let guard = &mut serving.guard;
-        if guard.held.is_none() && guard.retry_at.is_none_or(|at| at <= now) {
-            let cause = match dhcp_guard(interface) {
-                Ok(socket) => {
-                    guard.held = Some(socket);
-                    guard.retry_at = None;
-                    String::new()
-                }
-                Err(error) => {
-                    guard.retry_at = Some(now + guard.retry.next());
-                    error.cause()
-                }
-            };
-            // That it works is only worth saying after it did not.
-            if guard.reported.as_deref().unwrap_or_default() != cause {
-                reports.push(ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort, cause: cause.clone() });
-            }
-            guard.reported = Some(cause);
-        }
-        let dns = &mut serving.dns;
-        let mut sockets = None;
-        if serving.segment.dns.is_some() && dns.held.is_none() && dns.retry_at.is_none_or(|at| at <= now) {
-            match dns_sockets(interface, serving.segment.address.address()) {
-                Ok(pair) => {
-                    dns.held = Some(());
-                    dns.retry_at = None;
-                    sockets = Some((serving.generation, pair));
-                }
-                Err(error) => {
-                    let cause = error.cause();
-                    dns.retry_at = Some(now + dns.retry.next());
-                    if dns.reported.as_deref() != Some(cause.as_str()) {
-                        reports.push(ServiceEvent::Dns { serving: false, cause: cause.clone() });
-                    }
-                    dns.reported = Some(cause);
-                }
-            }
-        }
-        for event in reports {
-            self.report(event);
-        }
-        match sockets {
-            Some((generation, [udp, tcp])) => self.tell(&ToWorker::ServeDns { generation }, &[&udp, &tcp]),
-            None => Ok(()),
-        }
     }
 
     /// Takes a message of the worker in. An error ends the worker.
@@ -524,6 +444,14 @@ impl Supervisor {
                     serving.dns.reported = Some(String::new());
                     self.report(ServiceEvent::Dns { serving: true, cause: String::new() });
                 }
+                Ok(())
+            }
+            FromWorker::Dns6 { generation, cause } => {
+                self.hear_ipv6(generation, &cause, |sockets| &mut sockets.dns);
+                Ok(())
+            }
+            FromWorker::Ipv6 { generation, cause } => {
+                self.hear_ipv6(generation, &cause, |sockets| &mut sockets.frames);
                 Ok(())
             }
             FromWorker::WantsCompaction => self.compact(),
@@ -596,7 +524,8 @@ impl Supervisor {
             return Ok(());
         };
         let dns = serving.segment.dns.is_some();
-        let event = sound(event, serving.segment.address, dns)?;
+        let ipv6 = serving.segment.ipv6.as_ref().map(|ipv6| ipv6.address);
+        let event = sound(event, serving.segment.address, ipv6, dns)?;
         self.report(event);
         Ok(())
     }
@@ -691,8 +620,8 @@ impl Supervisor {
             self.worker.as_ref().filter(|worker| !worker.ready).map(|worker| worker.began + READY_WITHIN);
         let waiting = self.waiting.as_ref().map(|waiting| waiting.deadline);
         let (activity, ports) = match &self.activity {
-            Activity::Idle => (None, [None, None]),
-            Activity::Stopping { deadline, .. } => (Some(*deadline), [None, None]),
+            Activity::Idle => (None, [None; 5]),
+            Activity::Stopping { deadline, .. } => (Some(*deadline), [None; 5]),
             Activity::Starting { serving, deadline } => (Some(*deadline), serving.retries()),
             Activity::Running(serving) => (None, serving.retries()),
         };
@@ -726,8 +655,9 @@ impl Supervisor {
 }
 
 impl Serving {
-    const fn retries(&self) -> [Option<Instant>; 2] {
-        [self.guard.retry_at, self.dns.retry_at]
+    const fn retries(&self) -> [Option<Instant>; 5] {
+        let Sockets6 { frames, guard, dns, .. } = &self.ipv6;
+        [self.guard.retry_at, self.dns.retry_at, frames.retry_at, guard.retry_at, dns.retry_at]
     }
 }
 
@@ -775,11 +705,12 @@ fn serve_message(
     ToWorker::Serve { generation, segment, index, mac, probe }
 }
 
-/// Whether going from one to the other needs nothing but other upstreams.
+/// Whether going from one to the other needs nothing but other upstreams and another way out for IPv6.
 fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     let without = |segment: &ServiceSegment| {
         let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), ..dns });
-        ServiceSegment { dns, ..segment.clone() }
+        let ipv6 = segment.ipv6.clone().map(|ipv6| Ipv6Plan { router: false, mtu: None, ..ipv6 });
+        ServiceSegment { dns, ipv6, ..segment.clone() }
     };
     without(a) == without(b)
 }
@@ -810,6 +741,15 @@ mod tests {
                 host_name: "host".into(),
                 upstreams: Vec::new(),
             }),
+            ipv6: Some(Ipv6Plan {
+                address: "fd12:3456:789a:1::1/64".parse().expect("valid"),
+                link_local: "fe80::1".parse().expect("valid"),
+                uuid: [1; 16],
+                address_key: 1,
+                domain: "mshome.net".into(),
+                router: true,
+                mtu: None,
+            }),
         }
     }
 
@@ -820,6 +760,11 @@ mod tests {
             dns.upstreams.push("9.9.9.9:53".parse().expect("valid"));
         }
         assert!(same_but_upstreams(&segment(), &other));
+        if let Some(ipv6) = &mut other.ipv6 {
+            ipv6.router = false;
+        }
+        assert!(same_but_upstreams(&segment(), &other));
+        assert!(!same_but_upstreams(&segment(), &ServiceSegment { ipv6: None, ..segment() }));
         other.dhcp.lease_time = Duration::from_secs(60);
         assert!(!same_but_upstreams(&segment(), &other));
         assert!(!same_but_upstreams(&segment(), &ServiceSegment { dns: None, ..segment() }));

@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4};
+use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
@@ -56,6 +56,15 @@ pub enum Undo {
         index: u32,
         /// The address with its prefix length.
         address: Subnet4,
+    },
+    /// Remove an IPv6 address.
+    Address6 {
+        /// The interface, for messages.
+        interface: IfName,
+        /// Its index, which is what counts.
+        index: u32,
+        /// The address with its prefix length.
+        address: Subnet6,
     },
     /// Set an interface down again.
     LinkUp {
@@ -426,6 +435,11 @@ impl Undo {
                     driver_error("remove the address", format!("{address} on {interface}"), &refusal)
                 })
             }
+            Self::Address6 { interface, index, address } => {
+                remove_address6(*index, *address).map_err(|refusal| {
+                    driver_error("remove the address", format!("{address} on {interface}"), &refusal)
+                })
+            }
             Self::LinkUp { interface, index, fresh } => set_down(*index, *fresh)
                 .map_err(|refusal| driver_error("set the interface down", interface, &refusal)),
             Self::Link { name, index } => remove_link(*name, *index)
@@ -454,10 +468,18 @@ fn restore_sysctl(path: &str, old: &str) -> Result<(), DriverError> {
 }
 
 fn remove_address(index: u32, address: Subnet4) -> Result<(), Refusal> {
+    delete_address(AF_INET, index, address.prefix(), &address.address().octets())
+}
+
+fn remove_address6(index: u32, address: Subnet6) -> Result<(), Refusal> {
+    delete_address(AF_INET6, index, address.prefix(), &address.address().octets())
+}
+
+fn delete_address(family: u8, index: u32, prefix: u8, octets: &[u8]) -> Result<(), Refusal> {
     const DELETE_ADDRESS: u16 = 21;
-    let mut body = vec![AF_INET, address.prefix(), 0, 0];
+    let mut body = vec![family, prefix, 0, 0];
     body.extend_from_slice(&index.to_ne_bytes());
-    attribute(&mut body, 2, &address.address().octets());
+    attribute(&mut body, 2, octets);
     gone_is_fine(
         Netlink::open(ROUTE)?.request(DELETE_ADDRESS, 0, &body),
         &[libc::ENODEV, libc::EADDRNOTAVAIL],
@@ -585,6 +607,7 @@ fn end_process(pid: u32, start_time: u64) -> io::Result<()> {
 }
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
 const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;

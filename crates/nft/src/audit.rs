@@ -590,6 +590,7 @@ mod tests {
                 interface: "hnap0".parse().unwrap(),
                 subnet: Some("192.168.137.1/24".parse().unwrap()),
                 reach: Reach::Public("eth0".parse().unwrap()),
+                ipv6: None,
             }],
             ..FirewallPlan::default()
         }

@@ -2,9 +2,9 @@
 //!
 //! Every expression loads into and reads from the first register.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, vec, vec::Vec};
 
-use hn_types::Subnet4;
+use hn_types::{Subnet4, Subnet6};
 
 use crate::{
     ruleset::{Compared, CtStates, Match, Op, Side, Statement, Verdict},
@@ -35,8 +35,9 @@ const ACCEPT: i32 = 1;
 const GOTO: i32 = -4;
 /// Bytes of an interface name with its zeros.
 const IFNAMSIZ: usize = 16;
-/// `NFPROTO_IPV4`.
+/// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
 const IPV4: u8 = 2;
+const IPV6: u8 = 10;
 
 /// One step of the kernel's little machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(crate) enum Expression {
         length: u32,
     },
     /// `[ bitwise reg 1 = ( reg 1 & MASK ) ^ 0 ]`.
-    Bitwise([u8; 4]),
+    Bitwise(Vec<u8>),
     /// `[ cmp eq|neq reg 1 VALUE ]`.
     Compare(Op, Vec<u8>),
     /// `[ ct load state => reg 1 ]`.
@@ -133,9 +134,9 @@ impl Expression {
             Self::Bitwise(mask) => element(w, "bitwise", |w| {
                 w.number(1, REGISTER);
                 w.number(2, REGISTER);
-                w.number(3, 4);
+                w.number(3, mask.len() as u32);
                 data(w, 4, mask);
-                data(w, 5, &[0; 4]);
+                data(w, 5, &vec![0; mask.len()]);
             }),
             Self::Compare(op, value) => element(w, "cmp", |w| {
                 w.number(1, REGISTER);
@@ -231,11 +232,14 @@ impl Expression {
                 let ([from, to, length, mask, xor, op], others) = pick(data, [1, 2, 3, 4, 5, 6])?;
                 let plain = register(from)
                     && register(to)
-                    && length.and_then(be32) == Some(4)
-                    && data_value(xor)? == Some(&[0; 4])
+                    && data_value(xor)?.is_some_and(|xor| xor.iter().all(|byte| *byte == 0))
                     && op.is_none_or(|op| be32(op) == Some(0))
                     && !others;
-                data_value(mask)?.and_then(as_array).filter(|_| plain).map(|mask| Self::Bitwise(*mask))
+                let whole = |part: Option<&[u8]>| part.map(<[u8]>::len);
+                let mask = data_value(mask)?;
+                let length = length.and_then(be32).and_then(|length| usize::try_from(length).ok());
+                let same = length.is_some() && length == whole(mask) && length == whole(data_value(xor)?);
+                mask.filter(|_| plain && same).map(|mask| Self::Bitwise(mask.into()))
             }
             "cmp" => {
                 let ([from, op, value], others) = pick(data, [1, 2, 3])?;
@@ -337,6 +341,7 @@ fn lower(statement: &Statement) -> Vec<Expression> {
     let is = |value: &[u8]| Expression::Compare(Op::Is, value.into());
     match statement {
         Statement::Match(Match::Ipv4) => [Expression::Meta(MetaKey::NfProto), is(&[IPV4])].into(),
+        Statement::Match(Match::Ipv6) => [Expression::Meta(MetaKey::NfProto), is(&[IPV6])].into(),
         Statement::Match(Match::Interface(side, op, compared)) => {
             let (key, value) = match (compared, side) {
                 (Compared::Index(index), Side::In) => (MetaKey::Iif, index.to_ne_bytes().to_vec()),
@@ -353,12 +358,25 @@ fn lower(statement: &Statement) -> Vec<Expression> {
             // Four bytes and a mask are faster than three bytes: the kernel has both inline.
             match network.prefix() {
                 32 => [load, compare].into(),
-                _ => [load, Expression::Bitwise(network.mask().octets()), compare].into(),
+                _ => [load, Expression::Bitwise(network.mask().octets().into()), compare].into(),
             }
+        }
+        Statement::Match(Match::Address6(side, network)) => {
+            let offset = address6_offset(*side);
+            let network = network.network();
+            let octets = network.address().octets();
+            // Whole bytes need no mask.
+            if network.prefix() % 8 == 0 && network.prefix() > 0 {
+                let length = network.prefix() / 8;
+                let load = Expression::Payload { offset, length: length.into() };
+                return [load, is(octets.get(..usize::from(length)).unwrap_or_default())].into();
+            }
+            let load = Expression::Payload { offset, length: 16 };
+            [load, Expression::Bitwise(network.mask().octets().into()), is(&octets)].into()
         }
         Statement::Match(Match::State(states)) => [
             Expression::CtState,
-            Expression::Bitwise(states.0.to_ne_bytes()),
+            Expression::Bitwise(states.0.to_ne_bytes().into()),
             Expression::Compare(Op::IsNot, [0; 4].into()),
         ]
         .into(),
@@ -377,7 +395,7 @@ fn lower(statement: &Statement) -> Vec<Expression> {
         }
         Statement::Match(Match::Redirected) => [
             Expression::CtStatus,
-            Expression::Bitwise(REDIRECTED.to_ne_bytes()),
+            Expression::Bitwise(REDIRECTED.to_ne_bytes().into()),
             Expression::Compare(Op::IsNot, [0; 4].into()),
         ]
         .into(),
@@ -442,7 +460,11 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
 fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
     match expressions {
         [Expression::Meta(MetaKey::NfProto), Expression::Compare(Op::Is, value), ..] => {
-            (value.as_slice() == [IPV4]).then_some((Match::Ipv4, 2))
+            match value.as_slice() {
+                [IPV4] => Some((Match::Ipv4, 2)),
+                [IPV6] => Some((Match::Ipv6, 2)),
+                _ => None,
+            }
         }
         [
             Expression::Meta(MetaKey::L4Proto),
@@ -485,22 +507,41 @@ fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
             Some((Match::Interface(side(*key)?, *op, Compared::Name(name.parse().ok()?)), 2))
         }
         [
-            Expression::Payload { offset, length: 4 },
+            Expression::Payload { offset: offset @ (12 | 16), length: 4 },
             Expression::Bitwise(mask),
             Expression::Compare(Op::Is, value),
             ..,
         ] => {
-            let mask = u32::from_be_bytes(*mask);
+            let mask = u32::from_be_bytes(*as_array(mask)?);
             let prefix = mask.leading_ones();
             let contiguous = mask.count_ones() == prefix;
             let network = network_of(value, u8::try_from(prefix).ok()?)?;
             contiguous.then_some((Match::Address(address_side(*offset)?, network), 3))
         }
-        [Expression::Payload { offset, length: 4 }, Expression::Compare(Op::Is, value), ..] => {
-            Some((Match::Address(address_side(*offset)?, network_of(value, 32)?), 2))
+        [
+            Expression::Payload { offset: offset @ (12 | 16), length: 4 },
+            Expression::Compare(Op::Is, value),
+            ..,
+        ] => Some((Match::Address(address_side(*offset)?, network_of(value, 32)?), 2)),
+        [
+            Expression::Payload { offset, length: 16 },
+            Expression::Bitwise(mask),
+            Expression::Compare(Op::Is, value),
+            ..,
+        ] => {
+            let mask = u128::from_be_bytes(*as_array(mask)?);
+            let prefix = u8::try_from(mask.leading_ones()).ok()?;
+            let plain = mask.count_ones() == u32::from(prefix) && (prefix % 8 != 0 || prefix == 0);
+            let network = network6_of(value, prefix).filter(|_| plain && value.len() == 16)?;
+            Some((Match::Address6(address6_side(*offset)?, network), 3))
+        }
+        [Expression::Payload { offset, length: length @ 1..=16 }, Expression::Compare(Op::Is, value), ..] => {
+            let length = u8::try_from(*length).ok().filter(|length| value.len() == usize::from(*length))?;
+            Some((Match::Address6(address6_side(*offset)?, network6_of(value, length * 8)?), 2))
         }
         [Expression::CtState, Expression::Bitwise(mask), Expression::Compare(Op::IsNot, value), ..] => {
-            (value.as_slice() == [0; 4]).then_some((Match::State(CtStates(u32::from_ne_bytes(*mask))), 3))
+            let mask = u32::from_ne_bytes(*as_array(mask)?);
+            (value.as_slice() == [0; 4]).then_some((Match::State(CtStates(mask)), 3))
         }
         _ => None,
     }
@@ -510,6 +551,13 @@ fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
 fn network_of(value: &[u8], prefix: u8) -> Option<Subnet4> {
     let address = (*as_array::<4>(value)?).into();
     Subnet4::new(address, prefix).filter(|network| network.network() == *network)
+}
+
+/// The same of IPv6; `value` may be the first bytes only.
+fn network6_of(value: &[u8], prefix: u8) -> Option<Subnet6> {
+    let mut octets = [0; 16];
+    octets.get_mut(..value.len())?.copy_from_slice(value);
+    Subnet6::new(octets.into(), prefix).filter(|network| network.network() == *network)
 }
 
 const fn side(key: MetaKey) -> Option<Side> {
@@ -532,6 +580,22 @@ const fn address_side(offset: u32) -> Option<Side> {
     match offset {
         12 => Some(Side::In),
         16 => Some(Side::Out),
+        _ => None,
+    }
+}
+
+/// RFC 8200 §3.
+const fn address6_offset(side: Side) -> u32 {
+    match side {
+        Side::In => 8,
+        Side::Out => 24,
+    }
+}
+
+const fn address6_side(offset: u32) -> Option<Side> {
+    match offset {
+        8 => Some(Side::In),
+        24 => Some(Side::Out),
         _ => None,
     }
 }

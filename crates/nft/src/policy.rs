@@ -3,7 +3,7 @@
 use alloc::{format, string::String, vec, vec::Vec};
 
 use hn_types::{
-    IfName, Subnet4,
+    IfName, Subnet4, Subnet6,
     plan::{FirewallPlan, FirewallSegment, Reach},
 };
 
@@ -24,17 +24,22 @@ impl Ruleset {
     /// does not exist (an uplink that is unplugged) the rules by name alone are right as soon as it comes back.
     pub fn of(plan: &FirewallPlan, index: impl Fn(&IfName) -> Option<u32>) -> Self {
         let mut forward = Vec::new();
+        let mut guards = Vec::new();
         let mut branches = Vec::new();
         let mut input = Vec::new();
         let mut postrouting = Vec::new();
         for (number, segment) in plan.segments.iter().enumerate() {
             let parts = Parts { segment, number: number + 1, index: &index };
             forward.extend(parts.forward());
+            guards.extend(parts.guard());
             branches.push(parts.outward());
             branches.push(parts.inward(mapping::inward(plan, segment.interface)));
             input.extend(parts.input());
             postrouting.extend(parts.postrouting());
+            postrouting.extend(parts.postrouting6());
         }
+        // Behind the ways of every segment, so that none of them meets it.
+        forward.extend(guards);
         input.extend(mapping::closed(plan));
         postrouting.extend(mapping::postrouting(plan));
         let base = |name: &str, hook, rules: Vec<Rule>| {
@@ -68,6 +73,14 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         match (self.segment.reach, self.segment.subnet) {
             (Reach::Public(public), Some(subnet)) => Some((public, subnet.network())),
             (Reach::Public(_), None) | (Reach::Host, _) => None,
+        }
+    }
+
+    /// The same of IPv6.
+    fn passage6(&self) -> Option<(IfName, Subnet6)> {
+        match (self.segment.reach, self.segment.ipv6) {
+            (Reach::Public(public), Some(ipv6)) if ipv6.nat66 => Some((public, ipv6.address.network())),
+            (Reach::Public(_) | Reach::Host, _) => None,
         }
     }
 
@@ -128,6 +141,15 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::Out, public, rest, &format!("{private} to {public}")));
         }
+        if let Some((public, network)) = self.passage6() {
+            let rest = vec![
+                Statement::Match(Match::Ipv6),
+                Statement::Match(Match::Address6(Side::In, network)),
+                Statement::Match(Match::State(OUTWARD)),
+                Statement::Verdict(Verdict::Accept),
+            ];
+            rules.extend(self.both_ways(Side::Out, public, rest, &format!("{private} to {public}")));
+        }
         // A bridge hands what it carries between its own ports to this hook when br_netfilter is on.
         rules.push(Rule {
             statements: vec![
@@ -152,23 +174,55 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
         }
+        if let Some((public, _)) = self.passage6() {
+            let rest = vec![
+                Statement::Match(Match::Ipv6),
+                Statement::Match(Match::State(INWARD)),
+                Statement::Verdict(Verdict::Accept),
+            ];
+            rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
+        }
         rules.extend(mapped);
         rules.push(dropped(Vec::new(), format!("unasked to {private}")));
         Chain { name: self.inward_name(), hook: None, rules }
     }
 
+    /// What the switch for our segment must not open besides: between the public interface and other networks.
+    fn guard(&self) -> Vec<Rule> {
+        let Some((public, _)) = self.passage6().filter(|_| self.segment.ipv6.is_some_and(|ipv6| ipv6.guard))
+        else {
+            return Vec::new();
+        };
+        let at = |side| on(side, Op::Is, Compared::Name(public));
+        let ipv6 = Statement::Match(Match::Ipv6);
+        vec![
+            // A public interface that is a bridge carries packets between its own ports.
+            Rule {
+                statements: vec![at(Side::In), at(Side::Out), Statement::Verdict(Verdict::Accept)],
+                comment: format!("inside {public}"),
+            },
+            dropped(vec![at(Side::In), ipv6.clone()], format!("IPv6 from {public} to elsewhere")),
+            dropped(vec![at(Side::Out), ipv6], format!("IPv6 from elsewhere to {public}")),
+        ]
+    }
+
     /// Linux answers on every interface for all of its addresses; the private one is for the segment.
-    fn input(&self) -> Option<Rule> {
-        let address = Subnet4::new(self.segment.subnet?.address(), 32)?;
+    fn input(&self) -> Vec<Rule> {
+        let ipv4 = self.segment.subnet.and_then(|subnet| Subnet4::new(subnet.address(), 32));
+        let ipv6 = self.segment.ipv6.and_then(|ipv6| Subnet6::new(ipv6.address.address(), 128));
+        let ipv4 = ipv4.map(|address| self.own([Match::Ipv4, Match::Address(Side::Out, address)]));
+        let ipv6 = ipv6.map(|address| self.own([Match::Ipv6, Match::Address6(Side::Out, address)]));
+        ipv4.into_iter().chain(ipv6).collect()
+    }
+
+    fn own(&self, address: [Match; 2]) -> Rule {
         let private = self.private();
-        let statements = vec![
-            Statement::Match(Match::Ipv4),
-            Statement::Match(Match::Address(Side::Out, address)),
+        let statements = address.into_iter().map(Statement::Match).chain([
             on(Side::In, Op::IsNot, Compared::Name(private)),
             on(Side::In, Op::IsNot, Compared::Index(LOOPBACK)),
             Statement::Match(Match::State(UNASKED)),
-        ];
-        Some(dropped(statements, format!("address of {private} from elsewhere")))
+        ]);
+        dropped(statements.collect(), format!("address of {private} from elsewhere"))
     }
 
     /// Seen by the first packet of a connection only, so the names do.
@@ -181,6 +235,21 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
                 on(Side::Out, Op::Is, Compared::Name(public)),
                 Statement::Match(Match::Ipv4),
                 Statement::Match(Match::Address(Side::In, network)),
+                Statement::Masquerade,
+            ],
+            comment: format!("{private} behind {public}"),
+        })
+    }
+
+    fn postrouting6(&self) -> Option<Rule> {
+        let (public, network) = self.passage6()?;
+        let private = self.private();
+        Some(Rule {
+            statements: vec![
+                on(Side::In, Op::Is, Compared::Name(private)),
+                on(Side::Out, Op::Is, Compared::Name(public)),
+                Statement::Match(Match::Ipv6),
+                Statement::Match(Match::Address6(Side::In, network)),
                 Statement::Masquerade,
             ],
             comment: format!("{private} behind {public}"),

@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use core::{fmt, net::Ipv4Addr};
 
-use hn_types::{IfName, Subnet4};
+use hn_types::{IfName, Subnet4, Subnet6};
 
 /// The name of the table, of family `inet`.
 pub const TABLE: &str = "hostednet";
@@ -87,10 +87,14 @@ pub enum Statement {
 pub enum Match {
     /// The packet is IPv4.
     Ipv4,
+    /// The packet is IPv6.
+    Ipv6,
     /// The interface it came in by or goes out by.
     Interface(Side, Op, Compared),
     /// The IPv4 source ([`Side::In`]) or destination ([`Side::Out`]) lies in this network. Only after [`Match::Ipv4`].
     Address(Side, Subnet4),
+    /// The same of IPv6. Only after [`Match::Ipv6`].
+    Address6(Side, Subnet6),
     /// The IPv4 destination is another one. Only after [`Match::Ipv4`].
     NotTo(Ipv4Addr),
     /// It is for an address of this host.
@@ -265,6 +269,7 @@ impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ipv4 => f.write_str("meta nfproto ipv4"),
+            Self::Ipv6 => f.write_str("meta nfproto ipv6"),
             Self::Interface(side, op, compared) => {
                 let key = match side {
                     Side::In => "iif",
@@ -281,6 +286,8 @@ impl fmt::Display for Match {
             }
             Self::Address(Side::In, network) => write!(f, "ip saddr {network}"),
             Self::Address(Side::Out, network) => write!(f, "ip daddr {network}"),
+            Self::Address6(Side::In, network) => write!(f, "ip6 saddr {network}"),
+            Self::Address6(Side::Out, network) => write!(f, "ip6 daddr {network}"),
             Self::NotTo(address) => write!(f, "ip daddr != {address}"),
             Self::Local => f.write_str("fib daddr type local"),
             Self::Protocol(1) => f.write_str("meta l4proto icmp"),

@@ -10,8 +10,8 @@ use hn_nft::{
     wire::{Content, replies},
 };
 use hn_types::{
-    IfName, Subnet4,
-    plan::{FirewallPlan, FirewallSegment, PortForward, Reach},
+    IfName, Subnet4, Subnet6,
+    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, PortForward, Reach},
     settings::Protocol,
 };
 use proptest::prelude::*;
@@ -24,9 +24,16 @@ fn full() -> FirewallPlan {
     let reach = Reach::Public(name("eth0"));
     let subnet = Some("192.168.137.1/24".parse().unwrap());
     FirewallPlan {
-        segments: vec![FirewallSegment { interface: name("hnap0"), subnet, reach }],
+        segments: vec![FirewallSegment { interface: name("hnap0"), subnet, reach, ipv6: None }],
         ..FirewallPlan::default()
     }
+}
+
+fn dual() -> FirewallPlan {
+    let mut plan = full();
+    let address = "fd12:3456:789a:1::1/64".parse().unwrap();
+    plan.segments[0].ipv6 = Some(FirewallSegment6 { address, nat66: true, guard: true });
+    plan
 }
 
 fn known(interface: &IfName) -> Option<u32> {
@@ -134,6 +141,19 @@ fn standalone_mode_neither_masquerades_nor_passes_anything() {
 }
 
 #[test]
+fn ipv6_passes_behind_the_public_interface_and_opens_nothing_else() {
+    golden("dual.nft", &Ruleset::of(&dual(), known).to_string());
+    let mut plan = dual();
+    plan.segments[0].ipv6.as_mut().unwrap().nat66 = false;
+    let text = Ruleset::of(&plan, known).to_string();
+    assert_eq!(text.matches("ipv6").count(), 1, "only the host's own address is spoken of: {text}");
+    plan = dual();
+    plan.segments[0].ipv6.as_mut().unwrap().guard = false;
+    let text = Ruleset::of(&plan, known).to_string();
+    assert!(!text.contains("elsewhere to eth0") && text.contains("ip6 saddr fd12:3456:789a:1::/64"));
+}
+
+#[test]
 fn a_segment_without_addresses_passes_nothing() {
     let mut plan = full();
     plan.segments[0].subnet = None;
@@ -176,9 +196,16 @@ fn an_ordinary_packet_meets_no_more_than_this() {
     fn cost(rule: &Rule) -> usize {
         let expressions = |statement: &Statement| match statement {
             Statement::Match(
-                Match::Ipv4 | Match::Interface(..) | Match::NotTo(_) | Match::Local | Match::Protocol(_),
+                Match::Ipv4
+                | Match::Ipv6
+                | Match::Interface(..)
+                | Match::NotTo(_)
+                | Match::Local
+                | Match::Protocol(_),
             ) => 2,
-            Statement::Match(Match::Address(..) | Match::State(_) | Match::Redirected)
+            Statement::Match(
+                Match::Address(..) | Match::Address6(..) | Match::State(_) | Match::Redirected,
+            )
             | Statement::Redirect(..) => 3,
             Statement::Match(Match::Port(..)) => 4,
             Statement::Counter | Statement::Masquerade | Statement::Verdict(_) | Statement::Other(_) => 1,
@@ -259,8 +286,14 @@ fn subnet() -> impl Strategy<Value = Subnet4> {
 
 fn plan() -> impl Strategy<Value = FirewallPlan> {
     let reach = prop_oneof![Just(Reach::Host), interface().prop_map(Reach::Public)];
-    let segment = (interface(), proptest::option::of(subnet()), reach)
-        .prop_map(|(interface, subnet, reach)| FirewallSegment { interface, subnet, reach });
+    let ipv6 = (any::<u128>(), 0_u8..=128, any::<bool>(), any::<bool>()).prop_map(
+        |(address, prefix, nat66, guard)| {
+            let address = Subnet6::new(address.into(), prefix).unwrap();
+            FirewallSegment6 { address, nat66, guard }
+        },
+    );
+    let segment = (interface(), proptest::option::of(subnet()), reach, proptest::option::of(ipv6))
+        .prop_map(|(interface, subnet, reach, ipv6)| FirewallSegment { interface, subnet, reach, ipv6 });
     let forward = (
         (interface(), any::<bool>(), any::<u32>(), any::<u16>(), any::<u16>()),
         any::<proptest::sample::Index>(),

@@ -7,7 +7,11 @@
 
 use std::net::SocketAddr;
 
-use hn_types::{MacAddr, observed::ServiceEvent, plan::ServiceSegment};
+use hn_types::{
+    MacAddr,
+    observed::ServiceEvent,
+    plan::{Ipv6Plan, ServiceSegment},
+};
 use serde::{Deserialize, Serialize};
 
 /// No message is longer, in bytes.
@@ -35,6 +39,29 @@ pub enum ToWorker {
     ServeDns {
         /// Of the [`ToWorker::Serve`] this belongs to.
         generation: u64,
+    },
+    /// The same of IPv6. Descriptors: the UDP socket and the TCP listener, both bound to port 53 of the
+    /// private IPv6 address.
+    ServeDns6 {
+        /// Of the [`ToWorker::Serve`] this belongs to.
+        generation: u64,
+    },
+    /// Router advertisements and DHCPv6 for the segment. Descriptor: the packet socket (AF_PACKET, bound to the
+    /// interface, filtered to router solicitations and DHCPv6 requests).
+    ServeIpv6 {
+        /// Of the [`ToWorker::Serve`] this belongs to.
+        generation: u64,
+        /// What devices are told.
+        plan: Ipv6Plan,
+        /// Address of the interface.
+        mac: MacAddr,
+    },
+    /// Tell devices that the way out is another one.
+    Ipv6Uplink {
+        /// Whether this host is a default router.
+        router: bool,
+        /// The MTU of the way out, when it is smaller than the segment's.
+        mtu: Option<u32>,
     },
     /// Ask other upstreams from here on.
     Upstreams(
@@ -69,6 +96,20 @@ pub enum FromWorker {
     ServingDns {
         /// Of the command.
         generation: u64,
+    },
+    /// The same of IPv6: an empty cause says that it answers.
+    Dns6 {
+        /// Of the command.
+        generation: u64,
+        /// Why not.
+        cause: String,
+    },
+    /// Router advertisements and DHCPv6 are served, with an empty cause.
+    Ipv6 {
+        /// Of the command.
+        generation: u64,
+        /// Why not.
+        cause: String,
     },
     /// The journal has grown enough to be rewritten.
     WantsCompaction,

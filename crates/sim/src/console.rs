@@ -8,7 +8,8 @@
 //! switch soft|hard on|off                 a radio switch is switched
 //! crash                                   hostapd dies
 //! uplink INTERFACE|none                   the default route moves
-//! link add|remove INTERFACE               a wired interface comes or goes
+//! link add INTERFACE [MEDIA [incoming]]   an interface comes: wired, or `direct`, `bridge` and so on
+//! link remove INTERFACE                   an interface goes
 //! dependency NAME up|down                 what sharing cannot do without comes or goes: bfe, rasman, netman, winmgmt
 //! fail LANE [CAUSE]                       the next operation of a lane fails
 //! hang LANE                               the next operation of a lane hangs until…
@@ -21,7 +22,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc};
 
-use hn_types::{IfName, Key, KeyRole, MacAddr, Step, part::Dependency};
+use hn_types::{IfName, Key, KeyRole, MacAddr, Step, network::MediaType, part::Dependency};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -92,8 +93,16 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
         ["crash"] => world.crash_ap()?,
         ["uplink", "none"] => world.set_uplink(None),
         ["uplink", interface] => world.set_uplink(Some(parse_name(interface)?)),
-        ["link", "add", interface] => world.set_link(parse_name(interface)?, true),
-        ["link", "remove", interface] => world.set_link(parse_name(interface)?, false),
+        ["link", "add", interface, rest @ ..] => {
+            let media = rest.first().map_or(Ok(MediaType::Lan), |text| parse_media(text))?;
+            let incoming = match rest.get(1..).unwrap_or_default() {
+                [] => false,
+                ["incoming"] => true,
+                other => return Err(format!("{other:?} is not a property of a link")),
+            };
+            world.add_link(parse_name(interface)?, media, incoming);
+        }
+        ["link", "remove", interface] => world.remove_link(parse_name(interface)?),
         ["dependency", name, state @ ("up" | "down")] => {
             let dependency = Dependency::ALL
                 .into_iter()
@@ -127,6 +136,21 @@ fn parse_mac(text: &str) -> Result<MacAddr, String> {
 
 fn parse_name(text: &str) -> Result<IfName, String> {
     text.parse().map_err(|error: hn_types::IfNameError| error.to_string())
+}
+
+fn parse_media(text: &str) -> Result<MediaType, String> {
+    [
+        MediaType::Direct,
+        MediaType::Isdn,
+        MediaType::Lan,
+        MediaType::Phone,
+        MediaType::Tunnel,
+        MediaType::Pppoe,
+        MediaType::Bridge,
+    ]
+    .into_iter()
+    .find(|media| media.as_str() == text)
+    .ok_or_else(|| format!("{text:?} is not a kind of link"))
 }
 
 fn parse_state(text: &str) -> Result<bool, String> {

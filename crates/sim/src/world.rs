@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     rc::Rc,
 };
 
 use hn_ports::EventSink;
 use hn_types::{
     DriverError, DriverErrorKind, IfName, Key, KeyRole, MacAddr, Ssid, Step, Subnet4, Wall,
-    network::{Link, MediaType, NetworkView, OccupiedSubnet},
+    network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet},
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
     part::{Dependency, MissingDependency},
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -198,6 +198,11 @@ impl World {
             occupied,
             resolvers: vec![(Ipv4Addr::new(10, 20, 30, 1), 53).into()],
             host_name: "simulated".to_owned(),
+            ipv6: Ipv6View {
+                available: true,
+                uplinks: self.default_route.into_iter().collect(),
+                ..Ipv6View::default()
+            },
         }
     }
 
@@ -324,14 +329,17 @@ impl World {
         self.events.emit(PlatformEvent::Network(self.network_view()));
     }
 
-    pub(crate) fn set_link(&mut self, interface: IfName, present: bool) {
+    pub(crate) fn add_link(&mut self, interface: IfName, media: MediaType, incoming_only: bool) {
         self.links.retain(|link| link.name != interface);
-        if present {
-            let index = self.links.iter().map(|link| link.index).max().unwrap_or_default() + 1;
-            let mut made = link(index, "lo0", &[], false);
-            made.name = interface;
-            self.links.push(made);
-        } else if self.default_route == Some(interface) {
+        let index = self.links.iter().map(|link| link.index).max().unwrap_or_default() + 1;
+        let made = link(index, "lo0", &[], false);
+        self.links.push(Link { name: interface, media, incoming_only, ..made });
+        self.events.emit(PlatformEvent::Network(self.network_view()));
+    }
+
+    pub(crate) fn remove_link(&mut self, interface: IfName) {
+        self.links.retain(|link| link.name != interface);
+        if self.default_route == Some(interface) {
             self.default_route = None;
         }
         self.events.emit(PlatformEvent::Network(self.network_view()));
@@ -542,13 +550,20 @@ impl World {
             return;
         };
         let hostname = device.hostname.clone();
+        let ipv6 = segment.ipv6.as_ref().map(|ipv6| ipv6.address.network().address());
         // The simulation has no calendar: leases expire in the year 2100.
         let expires = Wall::from_unix(4_102_444_800);
         if let Some(device) = self.devices.get_mut(&mac) {
             device.lease = Some(address);
         }
-        let lease = Lease { mac, address, hostname, expires };
-        self.events.emit(PlatformEvent::Service(ServiceEvent::LeaseBound(lease)));
+        let given = Lease { mac, address: address.into(), hostname: hostname.clone(), expires };
+        self.events.emit(PlatformEvent::Service(ServiceEvent::LeaseBound(given)));
+        if let Some(ipv6) = ipv6 {
+            // One /64 for all devices: what is below is the number of the IPv4 address.
+            let address = Ipv6Addr::from_bits(ipv6.to_bits() | u128::from(address.to_bits())).into();
+            let given = Lease { mac, address, hostname, expires };
+            self.events.emit(PlatformEvent::Service(ServiceEvent::LeaseBound(given)));
+        }
     }
 
     /// The key a device would type, for the console.

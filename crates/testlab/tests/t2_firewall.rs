@@ -114,7 +114,7 @@ impl Lanes {
 
     fn forward(&mut self, interfaces: &[&str]) -> Changed {
         let ipv4 = interfaces.iter().map(|name| name.parse().unwrap()).collect();
-        self.runtime.block_on(self.forwarding.apply(&ForwardingPlan { ipv4 })).unwrap()
+        self.runtime.block_on(self.forwarding.apply(&ForwardingPlan { ipv4, ipv6: None })).unwrap()
     }
 
     fn protect(&mut self, plan: &FirewallPlan) -> Changed {
@@ -129,7 +129,7 @@ impl Lanes {
 fn plan(reach: Reach) -> FirewallPlan {
     let subnet = Some("192.168.137.1/24".parse().unwrap());
     FirewallPlan {
-        segments: vec![FirewallSegment { interface: "hnap0".parse().unwrap(), subnet, reach }],
+        segments: vec![FirewallSegment { interface: "hnap0".parse().unwrap(), subnet, reach, ipv6: None }],
         ..FirewallPlan::default()
     }
 }

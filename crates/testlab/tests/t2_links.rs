@@ -104,7 +104,7 @@ fn name(text: &str) -> IfName {
 
 fn addressed(interface: &str, address: &str) -> LinkPlan {
     let address = LinkAddress { interface: name(interface), address: address.parse().unwrap() };
-    LinkPlan { bridge: None, addresses: vec![address] }
+    LinkPlan { addresses: vec![address], ..LinkPlan::default() }
 }
 
 fn bridged(members: &[&str]) -> LinkPlan {

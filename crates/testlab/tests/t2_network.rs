@@ -163,7 +163,7 @@ fn what_we_do_ourselves_occupies_nothing_and_is_no_resolver() {
         let mut lane = LinuxLinks::new(journal, None);
         let address = "192.168.137.1/24".parse().unwrap();
         let interface = "eth0".parse().unwrap();
-        let plan = LinkPlan { bridge: None, addresses: vec![LinkAddress { interface, address }] };
+        let plan = LinkPlan { addresses: vec![LinkAddress { interface, address }], ..LinkPlan::default() };
         lane.apply(&plan).await.unwrap();
         views
             .until("our address", |view| {

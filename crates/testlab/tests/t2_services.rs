@@ -22,11 +22,11 @@ use hn_testlab::{
     Tier,
     lease::{self, Client},
     ns::{Namespace, await_ready, cable},
-    require,
+    require, wait,
 };
 use hn_types::{
     observed::{PlatformEvent, ServiceEvent, ServiceTrouble},
-    plan::{DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, Reach, ServicePlan, ServiceSegment},
+    plan::{DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, Ipv6Plan, Reach, ServicePlan, ServiceSegment},
 };
 use tokio::{sync::Notify, task::LocalSet, time::timeout};
 
@@ -142,6 +142,7 @@ fn plan() -> ServicePlan {
                 host_name: "host".into(),
                 upstreams: Vec::new(),
             }),
+            ipv6: None,
         }),
     }
 }
@@ -266,10 +267,10 @@ fn standalone() -> (FirewallPlan, ServicePlan) {
         domain: None,
         reservations: Vec::new(),
     };
-    let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host };
+    let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host, ipv6: None };
     (
         FirewallPlan { segments: vec![segment], ..FirewallPlan::default() },
-        ServicePlan { segment: Some(ServiceSegment { interface, address, dhcp, dns: None }) },
+        ServicePlan { segment: Some(ServiceSegment { interface, address, dhcp, dns: None, ipv6: None }) },
     )
 }
 
@@ -341,5 +342,61 @@ fn devices_of_standalone_mode_get_addresses_and_reach_the_host_and_each_other_an
         );
         assert_eq!(lane.apply(&ServicePlan::default()).await, Ok(Changed::Yes));
         assert_eq!(firewall.apply(&FirewallPlan::default()).await, Ok(Changed::Yes));
+    });
+}
+
+/// What `rdisc6` is told within a second, asking twice.
+fn advertised(device: &Namespace) -> Option<String> {
+    let asked = device.attempt("rdisc6 -1 -r 2 -w 500 eth0").unwrap();
+    asked.status.success().then_some(asked.stdout)
+}
+
+#[test]
+fn standalone_mode_serves_dhcpv4_only_and_full_mode_advertises_and_guards_the_port_of_dhcpv6() {
+    if require(Tier::Namespaces).is_missing() {
+        return;
+    }
+    let (place, device) = (Namespace::new("services").unwrap(), Namespace::new("device").unwrap());
+    cable((&place, "lan0"), (&device, "eth0")).unwrap();
+    await_ready(&place, "lan0").unwrap();
+    place.ip("addr add 192.168.173.1/24 dev lan0").unwrap();
+    await_ready(&device, "eth0").unwrap();
+    lane_in(&place, "leases-192.168.173.0-24.journal", async |lane, events, _| {
+        let dhcp6 = || UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, 547));
+        let (rules, mut services) = standalone();
+        if let Some(segment) = &mut services.segment {
+            segment.interface = "lan0".parse().unwrap();
+        }
+        assert_eq!(lane.apply(&services).await, Ok(Changed::Yes));
+        let lease = lease::ask(Client::Udhcpc, &device, "eth0", SEEN).unwrap();
+        checks!(M069:
+            assert_eq!(lease.address.octets()[..3], [192, 168, 173], "DHCPv4");
+            let names = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(192, 168, 173, 1)];
+            assert!(names.iter().all(|address| UdpSocket::bind((*address, 53)).is_ok()), "no DNS");
+            assert_eq!(lease.dns.len(), 0);
+            assert!(rules.segments.iter().all(|segment| segment.reach == Reach::Host), "no NAT");
+            assert_eq!(advertised(&device), None, "no IPv6 is announced");
+            assert!(dhcp6().is_ok(), "nor leased");
+        );
+        let mut full = plan();
+        if let Some(segment) = &mut full.segment {
+            segment.ipv6 = Some(Ipv6Plan {
+                address: "fd12:3456:789a:1::1/64".parse().unwrap(),
+                link_local: "fe80::aaaa".parse().unwrap(),
+                uuid: [1; 16],
+                address_key: 1,
+                domain: "mshome.net".into(),
+                router: true,
+                mtu: Some(1_420),
+            });
+        }
+        assert_eq!(lane.apply(&full).await, Ok(Changed::Yes));
+        events.until("the name server", answers).await;
+        let told = wait::until("an advertisement", SEEN, || Ok(advertised(&device))).unwrap();
+        assert!(told.contains("fd12:3456:789a:1::/64") && told.contains("1420 bytes"), "{told}");
+        assert!(told.contains("from fe80::aaaa"), "{told}");
+        assert!(dhcp6().is_err(), "the port is guarded");
+        assert_eq!(lane.apply(&ServicePlan::default()).await, Ok(Changed::Yes));
+        assert!(dhcp6().is_ok());
     });
 }

@@ -21,6 +21,21 @@ pub struct NetworkView {
     pub resolvers: Vec<SocketAddr>,
     /// The name of the host, first label only.
     pub host_name: String,
+    /// IPv6 of this machine.
+    pub ipv6: Ipv6View,
+}
+
+/// IPv6 of the machine, without what this service itself configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6View {
+    /// The kernel has it, and interfaces that are made get it.
+    pub available: bool,
+    /// Interfaces on which it is turned off.
+    pub disabled: Vec<IfName>,
+    /// This machine is an IPv6 router by a setting that is not ours.
+    pub forwarding: bool,
+    /// Interfaces with an IPv6 default route, the best first.
+    pub uplinks: Vec<IfName>,
 }
 
 impl NetworkView {

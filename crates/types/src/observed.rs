@@ -1,7 +1,7 @@
 //! What a platform reports by itself, and a worker through it.
 
 use alloc::{string::String, vec::Vec};
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,14 +73,14 @@ pub struct StationStats {
 /// What the protocol servers report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceEvent {
-    /// A lease was given or renewed; it is on disk.
+    /// A lease was given or renewed; one of IPv4 is on disk.
     LeaseBound(Lease),
     /// A lease ended.
     LeaseEnded {
         /// Whose.
         mac: MacAddr,
         /// Which.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// All leases, complete; sent after a (re)start of the worker. At most 200 in a message; `more` says that
     /// the next message continues the list.
@@ -128,6 +128,8 @@ pub enum ServiceTrouble {
     Upstreams,
     /// Another DHCP server holds port 67 on this machine.
     DhcpPort,
+    /// Router advertisements or DHCPv6 cannot be served.
+    Ipv6,
 }
 
 /// A lease as reported.
@@ -136,7 +138,7 @@ pub struct Lease {
     /// Whose.
     pub mac: MacAddr,
     /// Which address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The name the device gave, made safe; empty if none.
     pub hostname: String,
     /// Until when.

@@ -5,14 +5,14 @@
 
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use core::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    IfName, Key, KeyRole, MacAddr, Ssid, Subnet4,
+    IfName, Key, KeyRole, MacAddr, Ssid, Subnet4, Subnet6,
     radio::PhyType,
     settings::{Protocol, Reservation},
 };
@@ -93,6 +93,9 @@ pub struct LinkPlan {
     pub bridge: Option<BridgePlan>,
     /// Addresses of ours; the interface is set up when it is down.
     pub addresses: Vec<LinkAddress>,
+    /// IPv6 addresses of ours, on interfaces that `addresses` names too. They are usable at once: nobody is
+    /// asked whether they are taken.
+    pub addresses6: Vec<LinkAddress6>,
 }
 
 /// A bridge of ours.
@@ -113,11 +116,31 @@ pub struct LinkAddress {
     pub address: Subnet4,
 }
 
+/// One IPv6 address on one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkAddress6 {
+    /// The interface.
+    pub interface: IfName,
+    /// Address and prefix length.
+    pub address: Subnet6,
+}
+
 /// Interfaces on which packets are forwarded (`net.ipv4.conf.IF.forwarding`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForwardingPlan {
     /// For IPv4.
     pub ipv4: BTreeSet<IfName>,
+    /// For IPv6.
+    pub ipv6: Option<Forwarding6>,
+}
+
+/// Forwarding of IPv6, which the kernel decides by where a packet came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwarding6 {
+    /// The private interface, on which this host is a router.
+    pub private: IfName,
+    /// The public interface, on which it stays a host that listens to routers.
+    pub public: IfName,
 }
 
 /// What the firewall must guarantee. `docs/security.md` says the same in prose.
@@ -157,6 +180,20 @@ pub struct FirewallSegment {
     pub subnet: Option<Subnet4>,
     /// Where its packets may go.
     pub reach: Reach,
+    /// Its IPv6 side; absent: no IPv6 packet passes.
+    pub ipv6: Option<FirewallSegment6>,
+}
+
+/// The IPv6 side of a private segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallSegment6 {
+    /// The host's address with the prefix length.
+    pub address: Subnet6,
+    /// Packets may go where [`FirewallSegment::reach`] says, behind the address of the public interface.
+    pub nat66: bool,
+    /// This host forwarded no IPv6 before, so that between the public interface and other networks than this
+    /// one it must not do so now.
+    pub guard: bool,
 }
 
 /// Where packets of a private segment may go beyond the host itself.
@@ -187,6 +224,34 @@ pub struct ServiceSegment {
     pub dhcp: DhcpPlan,
     /// The DNS forwarder; absent in standalone mode.
     pub dns: Option<DnsPlan>,
+    /// Router advertisements and the DHCPv6 server; absent in standalone mode and where there is no IPv6.
+    pub ipv6: Option<Ipv6Plan>,
+}
+
+/// What devices are told about IPv6.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Plan {
+    /// The host's address with the prefix that devices make theirs from.
+    pub address: Subnet6,
+    /// The host's link-local address there, the router's address of the devices.
+    pub link_local: Ipv6Addr,
+    /// The DHCPv6 server's identity (RFC 6355).
+    pub uuid: [u8; 16],
+    /// Decides the addresses that DHCPv6 gives; the same after a restart.
+    pub address_key: u64,
+    /// The domain that devices search.
+    pub domain: String,
+    /// Whether this host is a default router at the moment.
+    pub router: bool,
+    /// The MTU of the way out, when it is smaller than the segment's.
+    pub mtu: Option<u32>,
+}
+
+impl Ipv6Plan {
+    /// Whether changing from `self` to `other` needs no new server.
+    pub fn same_but_uplink(&self, other: &Self) -> bool {
+        Self { router: other.router, mtu: other.mtu, ..self.clone() } == *other
+    }
 }
 
 /// What the DHCPv4 server hands out (spec/internet-connection-sharing.md §3.2).

@@ -3,11 +3,11 @@
 //! The same structures are printed by `--json` and travel on the bus. Nothing secret ever enters them.
 
 use alloc::{string::String, vec::Vec};
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4};
+use crate::{Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6};
 
 /// `WLAN_HOSTED_NETWORK_STATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -183,6 +183,31 @@ pub struct SharingView {
     pub dns: bool,
     /// What does not work although sharing runs, one sentence each.
     pub detail: Vec<String>,
+    /// IPv6 of the segment.
+    #[serde(default)]
+    pub ipv6: Ipv6Sharing,
+}
+
+/// IPv6 of the private segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Sharing {
+    /// Where it leads.
+    pub source: Ipv6Source,
+    /// The prefix that devices have addresses of, if any.
+    pub prefix: Option<Subnet6>,
+    /// Why it leads nowhere; empty when it leads out.
+    pub detail: String,
+}
+
+/// Where the IPv6 of a private segment leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ipv6Source {
+    /// Out, behind the address of the public interface.
+    Nat66,
+    /// Nowhere.
+    #[default]
+    None,
 }
 
 /// A device: a station, a lease holder, or both.
@@ -192,6 +217,9 @@ pub struct DeviceView {
     pub mac: MacAddr,
     /// Its lease.
     pub ipv4: Option<Ipv4Addr>,
+    /// Its leases of IPv6.
+    #[serde(default)]
+    pub ipv6: Vec<Ipv6Addr>,
     /// The name it gave, made safe.
     pub hostname: Option<String>,
     /// Where it is attached.

@@ -1,7 +1,7 @@
 /* wlanapi.h - the hosted network for C and C++ programs: libwlanapi.so
  *
  * Signatures, layouts, numbers and return codes are those of the Windows interface of the same name. Characters
- * of strings (WCHAR) are UTF-16 units, two bytes each, whatever wchar_t is.
+ * of strings (WCHAR) are UTF-16 units, two bytes each, whatever wchar_t is: u"text"; in C++ they are char16_t.
  *
  * A handle is one session with the service (socket $HOSTEDNET_SOCKET, else /run/hostednet/bus). Calls may come
  * from any thread. Callbacks come on a thread of the library, one at a time for each handle; inside one, everything
@@ -24,7 +24,11 @@ extern "C" {
 typedef uint32_t DWORD, ULONG, *PDWORD;
 typedef int32_t BOOL, *PBOOL;
 typedef uint8_t UCHAR, *PUCHAR;
+#ifdef __cplusplus
+typedef char16_t WCHAR, *PWCHAR, *LPWSTR;
+#else
 typedef uint16_t WCHAR, *PWCHAR, *LPWSTR;
+#endif
 typedef const WCHAR *LPCWSTR;
 typedef void *PVOID, *HANDLE, **PHANDLE;
 #ifndef VOID

@@ -287,7 +287,7 @@ mod tests {
     fn lease(n: u32, hostname: usize) -> Lease {
         Lease {
             mac: MacAddr([255; 6]),
-            address: Ipv4Addr::from_bits(n),
+            address: Ipv4Addr::from_bits(n).into(),
             hostname: "h".repeat(hostname),
             expires: Wall::from_unix(u64::MAX),
         }
@@ -337,7 +337,10 @@ mod tests {
             };
             assert_eq!(first, seen.is_empty());
             assert!(leases.len() <= LEASES);
-            seen.extend(leases.into_iter().map(|lease| lease.address.to_bits()));
+            seen.extend(leases.into_iter().map(|lease| match lease.address {
+                std::net::IpAddr::V4(address) => address.to_bits(),
+                std::net::IpAddr::V6(address) => address.to_bits() as u32,
+            }));
             if !more {
                 break;
             }

@@ -1,12 +1,12 @@
-//! The counters of both engines and of what drives them, as one list with stable names.
+//! The counters of the engines and of what drives them, as one list with stable names.
 
 use hn_types::observed::Counter;
 
-use crate::{dhcp::Dhcp, dns::Dns};
+use crate::{dhcp::Dhcp, dns::Dns, ipv6::Ipv6};
 
 /// Everything that was counted, in a fixed order.
-pub(crate) fn list(dhcp: &Dhcp, dns: Option<&Dns>) -> Vec<Counter> {
-    let mut list = Vec::with_capacity(96);
+pub(crate) fn list(dhcp: &Dhcp, ipv6: Option<&Ipv6>, dns: Option<&Dns>) -> Vec<Counter> {
+    let mut list = Vec::with_capacity(128);
     let mut push = |name: &str, value: u64| list.push(Counter { name: name.to_owned(), value });
 
     macro_rules! fields {
@@ -22,6 +22,16 @@ pub(crate) fn list(dhcp: &Dhcp, dns: Option<&Dns>) -> Vec<Counter> {
         push(&format!("dhcp_dropped_{}", reason.name()), count);
     }
     fields!("dhcp_", dhcp.driven, send_failed overlong damaged);
+
+    if let Some(ipv6) = ipv6 {
+        let counters = ipv6.server().counters();
+        fields!("ipv6_", counters, solicitations advertisements advertisements_unicast requests offers
+            replies bound renewed released declined expired forgotten refused);
+        for (reason, count) in counters.drops() {
+            push(&format!("ipv6_dropped_{}", reason.name()), count);
+        }
+        fields!("ipv6_", ipv6, send_failed overlong);
+    }
 
     if let Some(dns) = dns {
         let counters = dns.forwarder().counters();

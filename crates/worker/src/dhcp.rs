@@ -265,5 +265,5 @@ impl Dhcp {
 /// A lease as the control process sees it.
 pub(crate) fn report(lease: &LeaseView) -> Lease {
     let hostname = lease.hostname.label().map(|label| label.as_str().to_owned()).unwrap_or_default();
-    Lease { mac: lease.mac, address: lease.address, hostname, expires: lease.expires }
+    Lease { mac: lease.mac, address: lease.address.into(), hostname, expires: lease.expires }
 }

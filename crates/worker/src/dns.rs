@@ -23,6 +23,29 @@ use crate::{
 /// Resolvers that are used.
 const RESOLVERS: usize = 8;
 
+/// The family of a client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    const fn of(client: SocketAddr) -> Self {
+        match client {
+            SocketAddr::V4(_) => Self::V4,
+            SocketAddr::V6(_) => Self::V6,
+        }
+    }
+
+    const fn tokens(self) -> (Token, Token) {
+        match self {
+            Self::V4 => (Token::Queries, Token::Listener),
+            Self::V6 => (Token::Queries6, Token::Listener6),
+        }
+    }
+}
+
 /// The sockets of the private side.
 #[derive(Debug)]
 struct Ports {
@@ -30,14 +53,68 @@ struct Ports {
     listener: OwnedFd,
 }
 
-/// The name server.
+/// The private side in one family.
 #[derive(Debug)]
-pub(crate) struct Dns {
-    forwarder: Forwarder,
+struct Side {
+    family: Family,
     ports: Option<Ports>,
     replies: SendBatch,
     /// Replies wait for the socket, and no question is read before they have left.
     blocked: bool,
+}
+
+impl Side {
+    fn new(family: Family) -> Self {
+        Self { family, ports: None, replies: SendBatch::new(), blocked: false }
+    }
+
+    fn serve(&mut self, poller: &Poller, queries: OwnedFd, listener: OwnedFd) -> io::Result<()> {
+        self.leave(poller);
+        // A connection that vanished between the event and the call must not stop the loop.
+        let flags = rustix::fs::fcntl_getfl(&listener)?;
+        rustix::fs::fcntl_setfl(&listener, flags | OFlags::NONBLOCK)?;
+        let tokens = self.family.tokens();
+        poller.add(&queries, tokens.0, Interest::READ)?;
+        if let Err(error) = poller.add(&listener, tokens.1, Interest::READ) {
+            poller.remove(&queries);
+            return Err(error);
+        }
+        self.ports = Some(Ports { queries, listener });
+        Ok(())
+    }
+
+    fn leave(&mut self, poller: &Poller) {
+        if let Some(Ports { queries, listener }) = self.ports.take() {
+            poller.remove(&queries);
+            poller.remove(&listener);
+        }
+        self.replies.clear();
+        self.blocked = false;
+    }
+
+    /// Sends the replies that wait; returns how many the kernel refused.
+    fn flush(&mut self, poller: &Poller) -> u64 {
+        let Some(Ports { queries, .. }) = &self.ports else {
+            self.replies.clear();
+            return 0;
+        };
+        let Flushed { failed, blocked, .. } = self.replies.flush(queries.as_fd());
+        if blocked != self.blocked {
+            let interest = if blocked { Interest::WRITE } else { Interest::READ };
+            if poller.modify(queries, self.family.tokens().0, interest).is_ok() {
+                self.blocked = blocked;
+            }
+        }
+        failed as u64
+    }
+}
+
+/// The name server.
+#[derive(Debug)]
+pub(crate) struct Dns {
+    forwarder: Forwarder,
+    ipv4: Side,
+    ipv6: Side,
     clients: Clients,
     resolvers: Resolvers,
     /// This host's address, which is never asked.
@@ -54,9 +131,8 @@ impl Dns {
     pub(crate) fn new(forwarder: Forwarder, own: Ipv4Addr) -> Self {
         Self {
             forwarder,
-            ports: None,
-            replies: SendBatch::new(),
-            blocked: false,
+            ipv4: Side::new(Family::V4),
+            ipv6: Side::new(Family::V6),
             clients: Clients::new(),
             resolvers: Resolvers::new(),
             own: IpAddr::V4(own),
@@ -67,33 +143,32 @@ impl Dns {
         }
     }
 
-    /// Answers on these sockets, and on no others.
+    fn side(&mut self, family: Family) -> &mut Side {
+        match family {
+            Family::V4 => &mut self.ipv4,
+            Family::V6 => &mut self.ipv6,
+        }
+    }
+
+    /// Answers clients of this family on these sockets, and on no others.
     ///
     /// # Errors
     ///
     /// When they cannot be waited for.
-    pub(crate) fn serve(&mut self, poller: &Poller, queries: OwnedFd, listener: OwnedFd) -> io::Result<()> {
-        self.leave(poller);
-        // A connection that vanished between the event and the call must not stop the loop.
-        let flags = rustix::fs::fcntl_getfl(&listener)?;
-        rustix::fs::fcntl_setfl(&listener, flags | OFlags::NONBLOCK)?;
-        poller.add(&queries, Token::Queries, Interest::READ)?;
-        if let Err(error) = poller.add(&listener, Token::Listener, Interest::READ) {
-            poller.remove(&queries);
-            return Err(error);
-        }
-        self.ports = Some(Ports { queries, listener });
-        Ok(())
+    pub(crate) fn serve(
+        &mut self,
+        poller: &Poller,
+        family: Family,
+        queries: OwnedFd,
+        listener: OwnedFd,
+    ) -> io::Result<()> {
+        self.side(family).serve(poller, queries, listener)
     }
 
     /// Closes the sockets of the private side.
     pub(crate) fn leave(&mut self, poller: &Poller) {
-        if let Some(Ports { queries, listener }) = self.ports.take() {
-            poller.remove(&queries);
-            poller.remove(&listener);
-        }
-        self.replies.clear();
-        self.blocked = false;
+        self.ipv4.leave(poller);
+        self.ipv6.leave(poller);
         self.clients.close_all(poller);
     }
 
@@ -120,13 +195,15 @@ impl Dns {
         silent.then_some(&self.known)
     }
 
-    /// The device of `lease` has the name it says.
+    /// The device of `lease` has the name it says. Names lead to IPv4 addresses: what a device calls itself over
+    /// DHCPv6 is not tied to the device that holds the name.
     pub(crate) fn name(&mut self, lease: &Lease) {
+        let IpAddr::V4(address) = lease.address else { return };
         if lease.hostname.is_empty() {
-            self.forwarder.remove_name(lease.address);
+            self.forwarder.remove_name(address);
         } else {
             // A name that is refused is counted by the forwarder; the lease is none the worse for it.
-            let _ = self.forwarder.set_name(&lease.hostname, lease.address);
+            let _ = self.forwarder.set_name(&lease.hostname, address);
         }
     }
 
@@ -135,18 +212,23 @@ impl Dns {
         self.forwarder.remove_name(address);
     }
 
-    /// The UDP socket of the private side is ready: takes one batch of questions.
+    /// A UDP socket of the private side is ready: takes one batch of questions.
     pub(crate) fn handle_queries(
         &mut self,
         poller: &Poller,
+        family: Family,
         ready: Readiness,
         received: &mut RecvBatch,
         now: Monotonic,
     ) {
-        if ready.write && self.blocked {
-            self.flush(poller);
-        }
-        let Some(Ports { queries, .. }) = self.ports.as_ref().filter(|_| ready.read && !self.blocked) else {
+        let side = self.side(family);
+        let failed = if ready.write && side.blocked { side.flush(poller) } else { 0 };
+        self.send_failed += failed;
+        let side = match family {
+            Family::V4 => &self.ipv4,
+            Family::V6 => &self.ipv6,
+        };
+        let Some(Ports { queries, .. }) = side.ports.as_ref().filter(|_| ready.read && !side.blocked) else {
             return;
         };
         match received.receive(queries.as_fd()) {
@@ -164,8 +246,12 @@ impl Dns {
     }
 
     /// Connections wait.
-    pub(crate) fn handle_listener(&mut self, poller: &Poller, now: Monotonic) {
-        if let Some(Ports { listener, .. }) = &self.ports {
+    pub(crate) fn handle_listener(&mut self, poller: &Poller, family: Family, now: Monotonic) {
+        let side = match family {
+            Family::V4 => &self.ipv4,
+            Family::V6 => &self.ipv6,
+        };
+        if let Some(Ports { listener, .. }) = &side.ports {
             self.clients.accept(poller, listener, now);
         }
     }
@@ -216,8 +302,10 @@ impl Dns {
                 break;
             }
         }
-        if !self.blocked && !self.replies.is_empty() {
-            self.flush(poller);
+        for side in [&mut self.ipv4, &mut self.ipv6] {
+            if !side.blocked && !side.replies.is_empty() {
+                self.send_failed += side.flush(poller);
+            }
         }
         health_changed
     }
@@ -225,18 +313,22 @@ impl Dns {
     fn drain(&mut self, poller: &Poller, now: Monotonic) -> bool {
         let mut health_changed = false;
         loop {
-            if self.replies.is_full() {
-                if !self.blocked {
-                    self.flush(poller);
+            for side in [&mut self.ipv4, &mut self.ipv6].into_iter().filter(|side| side.replies.is_full()) {
+                if !side.blocked {
+                    self.send_failed += side.flush(poller);
                 }
-                if self.blocked {
+                if side.blocked {
                     return health_changed;
                 }
             }
             match self.forwarder.poll_output() {
                 Some(Output::Reply { client, bytes }) => match client.transport {
                     ClientTransport::Udp => {
-                        if !self.replies.push(bytes, Some(client.addr)) {
+                        let side = match Family::of(client.addr) {
+                            Family::V4 => &mut self.ipv4,
+                            Family::V6 => &mut self.ipv6,
+                        };
+                        if !side.replies.push(bytes, Some(client.addr)) {
                             self.send_failed += 1;
                         }
                     }
@@ -257,21 +349,6 @@ impl Dns {
                 }
                 Some(_) => {}
                 None => return health_changed,
-            }
-        }
-    }
-
-    fn flush(&mut self, poller: &Poller) {
-        let Some(Ports { queries, .. }) = &self.ports else {
-            self.replies.clear();
-            return;
-        };
-        let Flushed { failed, blocked, .. } = self.replies.flush(queries.as_fd());
-        self.send_failed += failed as u64;
-        if blocked != self.blocked {
-            let interest = if blocked { Interest::WRITE } else { Interest::READ };
-            if poller.modify(queries, Token::Queries, interest).is_ok() {
-                self.blocked = blocked;
             }
         }
     }

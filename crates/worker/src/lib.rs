@@ -11,7 +11,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `worker` | the loop |
-//! | `dhcp`, `dns` | one engine each with its sockets |
+//! | `dhcp`, `ipv6`, `dns` | one engine each with its sockets |
 //! | `clients`, `resolvers`, `stream` | TCP clients, sockets towards resolvers, messages on a TCP connection |
 //! | `journal`, `writer` | the lease journal, the thread that waits for the disk |
 //! | `control` | the channel to the control process |
@@ -25,6 +25,7 @@ mod control;
 mod counters;
 mod dhcp;
 mod dns;
+mod ipv6;
 mod journal;
 pub mod lockdown;
 mod plan;

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use hn_dhcp4::{Config, ConfigError, Probing, RawConfig, Reservation, ReservedFor};
 use hn_types::{
-    MacAddr, Subnet4,
-    plan::{DhcpPlan, DnsPlan, ServiceSegment},
+    MacAddr, Subnet4, Subnet6,
+    plan::{DhcpPlan, DnsPlan, Ipv6Plan, ServiceSegment},
 };
 
 /// The DHCP server of a segment.
@@ -44,9 +44,26 @@ fn address_of(subnet: Subnet4, host: u32) -> Option<Ipv4Addr> {
     (subnet.contains(address) && !taken).then_some(address)
 }
 
+/// Router advertisements and the DHCPv6 server of a segment. `dns`: the name server is at the host's address.
+pub(crate) fn ipv6(plan: &Ipv6Plan, mac: MacAddr, dns: bool) -> Result<hn_ip6::Config, hn_ip6::ConfigError> {
+    hn_ip6::Config::new(hn_ip6::RawConfig {
+        mac,
+        link_local: plan.link_local,
+        host: plan.address,
+        dns,
+        domain: Some(plan.domain.clone()),
+        uuid: plan.uuid,
+        address_key: plan.address_key,
+        uplink: hn_ip6::Uplink { router: plan.router, mtu: plan.mtu },
+        lifetimes: hn_ip6::Lifetimes::default(),
+        limits: hn_ip6::Limits::default(),
+    })
+}
+
 /// The forwarder of a segment.
-pub(crate) fn dns(address: Subnet4, plan: &DnsPlan) -> hn_dns::Config {
+pub(crate) fn dns(address: Subnet4, address6: Option<Subnet6>, plan: &DnsPlan) -> hn_dns::Config {
     let mut config = hn_dns::Config::new(address, &plan.host_name);
+    config.address6 = address6;
     config.domain.clone_from(&plan.domain);
     config
 }
@@ -77,6 +94,7 @@ mod tests {
                 reservations,
             },
             dns: None,
+            ipv6: None,
         }
     }
 
@@ -116,7 +134,7 @@ mod tests {
     #[test]
     fn the_forwarder_gets_the_domain_and_the_host_name() {
         let plan = DnsPlan { domain: "mshome.net".into(), host_name: "laptop".into(), upstreams: Vec::new() };
-        let config = dns("192.168.137.1/24".parse().unwrap(), &plan);
+        let config = dns("192.168.137.1/24".parse().unwrap(), None, &plan);
         assert_eq!((config.domain.as_str(), config.host_name.as_str()), ("mshome.net", "laptop"));
     }
 }

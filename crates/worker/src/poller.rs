@@ -30,6 +30,12 @@ pub(crate) enum Token {
     Queries,
     /// The TCP listener of the name server.
     Listener,
+    /// The packet socket of IPv6.
+    Frames6,
+    /// The UDP socket of the name server, of IPv6.
+    Queries6,
+    /// The TCP listener of the name server, of IPv6.
+    Listener6,
     /// A TCP client of the name server.
     Client(Slot),
     /// A socket towards a resolver.
@@ -53,6 +59,9 @@ impl Token {
             Self::Listener => (4, None),
             Self::Client(slot) => (5, Some(slot)),
             Self::Upstream(slot) => (6, Some(slot)),
+            Self::Frames6 => (7, None),
+            Self::Queries6 => (8, None),
+            Self::Listener6 => (9, None),
         };
         let slot = slot.map_or(0, |slot| u64::from(slot.index) | u64::from(slot.age) << 32);
         kind << 56 | slot
@@ -68,6 +77,9 @@ impl Token {
             4 => Self::Listener,
             5 => Self::Client(slot),
             6 => Self::Upstream(slot),
+            7 => Self::Frames6,
+            8 => Self::Queries6,
+            9 => Self::Listener6,
             _ => return None,
         })
     }
@@ -178,6 +190,9 @@ mod tests {
             Token::Frames,
             Token::Queries,
             Token::Listener,
+            Token::Frames6,
+            Token::Queries6,
+            Token::Listener6,
             Token::Client(slot),
             Token::Upstream(slot),
         ] {

@@ -9,11 +9,12 @@ use std::{net::SocketAddr, os::fd::OwnedFd, time::Duration};
 
 use hn_dhcp4::Event;
 use hn_dns::Forwarder;
+use hn_ip6::Uplink;
 use hn_ports::services::{FromWorker, ToWorker};
 use hn_types::{
     MacAddr, Monotonic, Now, Wall,
     observed::{Counter, ServiceEvent, ServiceTrouble},
-    plan::ServiceSegment,
+    plan::{Ipv6Plan, ServiceSegment},
 };
 use rustix::{
     io::Errno,
@@ -26,7 +27,8 @@ use crate::{
     control::{Command, Control, ControlError},
     counters,
     dhcp::{self, Dhcp, Rewritten},
-    dns::{self, Dns},
+    dns::{self, Dns, Family},
+    ipv6::{self, Ipv6},
     journal, plan,
     poller::{Interest, Poller, Readiness, Token},
     sys::RecvBatch,
@@ -49,6 +51,8 @@ struct Segment {
     dhcp: Dhcp,
     /// Absent in standalone mode.
     dns: Option<Dns>,
+    /// Absent in standalone mode, and until its socket has come.
+    ipv6: Option<Ipv6>,
 }
 
 /// What is wrong, as last reported.
@@ -181,18 +185,44 @@ impl Worker {
                 };
                 return self.report_rewritten(rewritten);
             }
-            Token::Frames | Token::Queries | Token::Listener | Token::Client(_) | Token::Upstream(_) => {}
+            Token::Frames
+            | Token::Frames6
+            | Token::Queries
+            | Token::Queries6
+            | Token::Listener
+            | Token::Listener6
+            | Token::Client(_)
+            | Token::Upstream(_) => {}
         }
-        let Some(Segment { dhcp, dns, .. }) = segment else { return Ok(()) };
+        let Some(Segment { dhcp, dns, ipv6, .. }) = segment else { return Ok(()) };
         match (ready.token, dns) {
             (Token::Frames, _) => dhcp.handle_ready(poller, ready, received, now),
-            (Token::Queries, Some(dns)) => dns.handle_queries(poller, ready, received, now.mono),
-            (Token::Listener, Some(dns)) => dns.handle_listener(poller, now.mono),
+            (Token::Frames6, _) => {
+                if let Some(ipv6) = ipv6 {
+                    ipv6.handle_ready(poller, ready, received, now);
+                }
+            }
+            (Token::Queries, Some(dns)) => {
+                dns.handle_queries(poller, Family::V4, ready, received, now.mono);
+            }
+            (Token::Queries6, Some(dns)) => {
+                dns.handle_queries(poller, Family::V6, ready, received, now.mono);
+            }
+            (Token::Listener, Some(dns)) => dns.handle_listener(poller, Family::V4, now.mono),
+            (Token::Listener6, Some(dns)) => dns.handle_listener(poller, Family::V6, now.mono),
             (Token::Client(slot), Some(dns)) => dns.handle_client(poller, ready, slot, now.mono),
             (Token::Upstream(slot), Some(dns)) => {
                 dns.handle_resolver(poller, ready, slot, received, now.mono);
             }
-            (Token::Queries | Token::Listener | Token::Client(_) | Token::Upstream(_), None)
+            (
+                Token::Queries
+                | Token::Queries6
+                | Token::Listener
+                | Token::Listener6
+                | Token::Client(_)
+                | Token::Upstream(_),
+                None,
+            )
             | (Token::Control | Token::Written, _) => {}
         }
         self.counters_at.get_or_insert(now.mono + COUNTERS_EVERY);
@@ -206,7 +236,7 @@ impl Worker {
         match message {
             ToWorker::Serve { generation, segment, index: _, mac, probe } => {
                 let [socket, journal] = exactly(descriptors)?;
-                self.give_up()?;
+                self.give_up(now)?;
                 match self.serve(generation, &segment, mac, probe, socket, journal, now) {
                     Ok(()) => {}
                     Err(cause) => self.control.send(FromWorker::Failed { generation, cause })?,
@@ -216,7 +246,7 @@ impl Worker {
                 let [queries, listener] = exactly(descriptors)?;
                 let dns = self.segment.as_mut().filter(|segment| segment.generation == generation);
                 let answer = match dns.map(|segment| &mut segment.dns) {
-                    Some(Some(dns)) => match dns.serve(&self.poller, queries, listener) {
+                    Some(Some(dns)) => match dns.serve(&self.poller, Family::V4, queries, listener) {
                         Ok(()) => FromWorker::ServingDns { generation },
                         Err(error) => FromWorker::Failed {
                             generation,
@@ -233,6 +263,30 @@ impl Worker {
                 };
                 self.control.send(answer)?;
             }
+            ToWorker::ServeDns6 { generation } => {
+                let [queries, listener] = exactly(descriptors)?;
+                let dns = self.segment.as_mut().filter(|segment| segment.generation == generation);
+                let served = match dns.and_then(|segment| segment.dns.as_mut()) {
+                    Some(dns) => dns.serve(&self.poller, Family::V6, queries, listener).map_err(|error| {
+                        format!("its sockets are of no use (error {})", error.raw_os_error())
+                    }),
+                    None => Err("the segment has no name server".to_owned()),
+                };
+                self.control
+                    .send(FromWorker::Dns6 { generation, cause: served.err().unwrap_or_default() })?;
+            }
+            ToWorker::ServeIpv6 { generation, plan, mac } => {
+                let [socket] = exactly(descriptors)?;
+                let served = self.serve_ipv6(generation, &plan, mac, socket, now);
+                self.control
+                    .send(FromWorker::Ipv6 { generation, cause: served.err().unwrap_or_default() })?;
+            }
+            ToWorker::Ipv6Uplink { router, mtu } => {
+                let [] = exactly(descriptors)?;
+                if let Some(ipv6) = self.segment.as_mut().and_then(|segment| segment.ipv6.as_mut()) {
+                    ipv6.set_uplink(Uplink { router, mtu }, now);
+                }
+            }
             ToWorker::Upstreams(resolvers) => {
                 let [] = exactly(descriptors)?;
                 self.set_upstreams(&resolvers, now);
@@ -247,7 +301,7 @@ impl Worker {
             }
             ToWorker::Stop { generation } => {
                 let [] = exactly(descriptors)?;
-                self.give_up()?;
+                self.give_up(now)?;
                 self.control.send(FromWorker::Stopped { generation })?;
             }
         }
@@ -272,7 +326,8 @@ impl Worker {
             Some(plan) => {
                 let seed = random()
                     .map_err(|error| format!("no random numbers (error {})", error.raw_os_error()))?;
-                let config = plan::dns(segment.address, plan);
+                let address6 = segment.ipv6.as_ref().map(|ipv6| ipv6.address);
+                let config = plan::dns(segment.address, address6, plan);
                 let forwarder = Forwarder::new(config, seed, now.mono).map_err(|error| error.to_string())?;
                 Some(Dns::new(forwarder, segment.address.address()))
             }
@@ -281,7 +336,7 @@ impl Worker {
         let dhcp =
             Dhcp::start(&self.poller, config, u64::from_ne_bytes(seed), socket, file, now).map_err(broken)?;
         let leases = dhcp.leases();
-        self.segment = Some(Segment { generation, dhcp, dns });
+        self.segment = Some(Segment { generation, dhcp, dns, ipv6: None });
         if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
             for lease in &leases {
                 dns.name(lease);
@@ -298,6 +353,26 @@ impl Worker {
         Ok(())
     }
 
+    fn serve_ipv6(
+        &mut self,
+        generation: u64,
+        plan: &Ipv6Plan,
+        mac: MacAddr,
+        socket: OwnedFd,
+        now: Now,
+    ) -> Result<(), String> {
+        let segment = self.segment.as_mut().filter(|segment| segment.generation == generation);
+        let segment = segment.ok_or("the segment is not served")?;
+        let config = plan::ipv6(plan, mac, segment.dns.is_some()).map_err(|error| error.to_string())?;
+        let numbered = |error: Errno| format!("error {}", error.raw_os_error());
+        let seed = u64::from_ne_bytes(random().map_err(numbered)?);
+        if let Some(mut old) = segment.ipv6.take() {
+            old.finish(&self.poller, now);
+        }
+        segment.ipv6 = Some(Ipv6::start(&self.poller, config, seed, socket, now).map_err(numbered)?);
+        Ok(())
+    }
+
     fn set_upstreams(&mut self, resolvers: &[SocketAddr], now: Now) {
         if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
             dns.set_upstreams(resolvers, now.mono);
@@ -305,8 +380,11 @@ impl Worker {
     }
 
     /// Ends the service of the segment: what is being written is finished and acknowledged.
-    fn give_up(&mut self) -> Result<(), WorkerError> {
+    fn give_up(&mut self, now: Now) -> Result<(), WorkerError> {
         let Some(mut segment) = self.segment.take() else { return Ok(()) };
+        if let Some(ipv6) = &mut segment.ipv6 {
+            ipv6.finish(&self.poller, now);
+        }
         if let Some(dns) = &mut segment.dns {
             dns.leave(&self.poller);
         }
@@ -339,6 +417,7 @@ impl Worker {
         let engines = [
             segment.and_then(|segment| segment.dhcp.poll_timeout()),
             segment.and_then(|segment| segment.dns.as_ref()).and_then(Dns::poll_timeout),
+            segment.and_then(|segment| segment.ipv6.as_ref()).and_then(Ipv6::poll_timeout),
             self.counters_at,
             self.troubles.conflict_until,
             self.control.wants_leases().then_some(self.leases_at),
@@ -349,6 +428,9 @@ impl Worker {
     fn handle_timeout(&mut self, now: Now) -> Result<(), WorkerError> {
         if let Some(segment) = &mut self.segment {
             segment.dhcp.handle_timeout(now);
+            if let Some(ipv6) = &mut segment.ipv6 {
+                ipv6.handle_timeout(now);
+            }
             if let Some(dns) = &mut segment.dns {
                 dns.handle_timeout(&self.poller, now.mono);
             }
@@ -360,7 +442,7 @@ impl Worker {
         if self.counters_at.is_some_and(|at| at <= now.mono) {
             self.counters_at = None;
             if let Some(segment) = &self.segment {
-                let counters = counters::list(&segment.dhcp, segment.dns.as_ref());
+                let counters = counters::list(&segment.dhcp, segment.ipv6.as_ref(), segment.dns.as_ref());
                 if counters != self.counters {
                     self.counters.clone_from(&counters);
                     self.control.send(FromWorker::Event(ServiceEvent::Counters(counters)))?;
@@ -375,12 +457,17 @@ impl Worker {
     fn settle(&mut self, now: Now) -> Result<(), WorkerError> {
         if let Some(mut segment) = self.segment.take() {
             let rewritten = segment.dhcp.settle(&self.poller, &mut self.writer);
+            if let Some(ipv6) = &mut segment.ipv6 {
+                ipv6.settle(&self.poller);
+            }
             let events = self.report_events(&mut segment);
             let wants_compaction = segment.dhcp.wants_compaction();
             let health_changed = segment.dns.as_mut().is_some_and(|dns| dns.settle(&self.poller, now.mono));
             if self.control.wants_leases() && self.leases_at <= now.mono {
                 self.leases_at = now.mono + LEASES_EVERY;
-                self.control.send_leases(segment.dhcp.leases());
+                let mut leases = segment.dhcp.leases();
+                leases.extend(segment.ipv6.iter().flat_map(Ipv6::leases));
+                self.control.send_leases(leases);
             }
             self.segment = Some(segment);
             events?;
@@ -410,6 +497,14 @@ impl Worker {
         let mut events = std::mem::take(&mut segment.dhcp.events);
         let result = events.drain(..).try_for_each(|event| self.report_event(segment, &event));
         segment.dhcp.events = events;
+        for event in segment.ipv6.iter_mut().flat_map(|ipv6| ipv6.events.drain(..)) {
+            self.control.send_lease_event(match event {
+                hn_ip6::Event::LeaseBound { lease, .. } => ServiceEvent::LeaseBound(ipv6::report(lease)),
+                hn_ip6::Event::LeaseEnded { address, mac } => {
+                    ServiceEvent::LeaseEnded { mac, address: address.into() }
+                }
+            });
+        }
         result
     }
 
@@ -431,7 +526,8 @@ impl Worker {
                 if let Some(dns) = &mut segment.dns {
                     dns.unname(*address);
                 }
-                self.control.send_lease_event(ServiceEvent::LeaseEnded { mac: *mac, address: *address });
+                self.control
+                    .send_lease_event(ServiceEvent::LeaseEnded { mac: *mac, address: (*address).into() });
             }
             Event::Conflict { address, claimant, holder } => {
                 self.troubles.conflict_until = Some(now().mono + CONFLICT_SHOWN);

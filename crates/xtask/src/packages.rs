@@ -26,6 +26,8 @@ const NAMESPACES: &[&str] = &[
     "nftables",
     "udhcpc",
     "isc-dhcp-client",
+    "ndisc6",
+    "dhcpcd-base",
     "bind9-dnsutils",
     "curl",
     "dnsmasq-base",

@@ -75,7 +75,7 @@ pub(crate) enum Wanted {
 const ALL: [Wanted; 4] = [Wanted::T0, Wanted::T1, Wanted::T2, Wanted::T3];
 
 /// Packages whose own tests need the simulated platform: tier T1.
-const TOGETHER: &[&str] = &["hn-daemon", "hostednet", "hn-cli", "hn-wlanapi"];
+const TOGETHER: &[&str] = &["hn-daemon", "hostednet", "hn-cli", "hn-wlanapi", "hn-hnetcfg"];
 const LAB: &str = "hn-testlab";
 /// How many machines with radios run at a time. Scenarios mostly wait, so two fill two cores.
 const LANES: usize = 2;

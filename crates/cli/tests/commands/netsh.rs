@@ -479,6 +479,15 @@ fn a_part_is_found_started_and_stopped_under_its_windows_name() {
 fn net_stop_sharedaccess_stops_full_sharing_for_an_administrator_only() {
     let world = World::new();
     let sharing = || world.json(&["status", "--json"])["sharing"].clone();
+    checks!(M075:
+        for stop in [&["unshare"][..], &["net", "stop", "sharedaccess"]] {
+            world.ok(&["share", "auto", "eth1"]);
+            assert_eq!((&sharing()["mode"], &sharing()["phase"]), (&"full".into(), &"running".into()));
+            world.ok(stop);
+            assert_eq!((&sharing()["mode"], &sharing()["phase"]), (&"off".into(), &"stopped".into()));
+        }
+    );
+    world.ok(&["net", "start", "sharedaccess"]);
     world.ok(&["share", "auto", "eth1"]);
     assert_eq!(sharing()["mode"], "full");
     checks!(M076:

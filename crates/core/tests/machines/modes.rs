@@ -61,14 +61,17 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
     );
     // Taken apart without `..`: a server that is added to the plan has to be asked about here.
     let ServicePlan { segment } = world.applied.services.clone();
-    let ServiceSegment { interface, address, dhcp, dns } = segment.unwrap();
+    let ServiceSegment { interface, address, dhcp, dns, ipv6 } = segment.unwrap();
     let DhcpPlan { first, last, lease_time, router, dns: name_server, domain, reservations } = dhcp;
-    let ForwardingPlan { ipv4 } = world.applied.forwarding.clone();
+    let ForwardingPlan { ipv4, ipv6: forwarding6 } = world.applied.forwarding.clone();
     checks!(M069:
         assert_eq!(dns, None, "no name server runs");
         assert_eq!((router, name_server, domain), (None, None, None), "and none is promised, nor a way out");
-        assert!(ipv4.is_empty(), "nothing is forwarded");
-        let segment = FirewallSegment { interface: name("hnap0"), subnet: Some(address), reach: Reach::Host };
+        assert!(ipv4.is_empty() && forwarding6.is_none(), "nothing is forwarded");
+        assert_eq!(ipv6, None, "nothing of IPv6 is announced or leased");
+        assert!(world.applied.links.addresses6.is_empty(), "nor has the host an address of it");
+        let (interface, subnet) = (name("hnap0"), Some(address));
+        let segment = FirewallSegment { interface, subnet, reach: Reach::Host, ipv6: None };
         assert_eq!(world.applied.firewall.segments, [segment], "nothing is translated, and no IPv6 is let through");
     );
     assert_eq!((lease_time.as_secs(), reservations.len()), (604_800, 0));
@@ -223,7 +226,7 @@ fn devices_of_the_network_lose_their_addresses_when_full_sharing_begins_elsewher
     world.join(mac(1), KeyRole::Primary);
     let lease = Lease {
         mac: mac(1),
-        address: core::net::Ipv4Addr::new(192, 168, 173, 9),
+        address: core::net::Ipv4Addr::new(192, 168, 173, 9).into(),
         hostname: "phone".into(),
         expires: hn_types::Wall::from_unix(1_800_000_000),
     };

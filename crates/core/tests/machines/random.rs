@@ -106,7 +106,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => lane().prop_map(Input::Overtake),
         2 => prop_oneof![Just(1), Just(6), Just(11), Just(50)].prop_map(Input::Pass),
         2 => (0..5_u8).prop_map(Input::Radio),
-        2 => (0..5_u8).prop_map(Input::Network),
+        2 => (0..7_u8).prop_map(Input::Network),
         1 => (any::<Option<bool>>(), any::<Option<bool>>()).prop_map(|(a, b)| Input::Policy(a, b)),
         3 => (0..4_u8, role).prop_map(|(mac, key)| Input::Join(mac, key)),
         2 => (0..4_u8).prop_map(Input::Leave),
@@ -139,6 +139,8 @@ fn network_variant(variant: u8) -> NetworkView {
         }
         3 => view.links.retain(|link| link.name != name("eth1")),
         4 => view.resolvers.clear(),
+        5 => view.ipv6.uplinks.clear(),
+        6 => view.ipv6.available = false,
         _ => {}
     }
     view

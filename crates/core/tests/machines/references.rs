@@ -247,7 +247,7 @@ fn leases_and_stations_are_one_list_of_devices() {
     world.join(mac(1), KeyRole::Secondary);
     let lease = |last: u8| Lease {
         mac: mac(last),
-        address: core::net::Ipv4Addr::new(192, 168, 173, last),
+        address: core::net::Ipv4Addr::new(192, 168, 173, last).into(),
         hostname: "phone".into(),
         expires: Wall::from_unix(1_800_000_000),
     };

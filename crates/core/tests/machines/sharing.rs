@@ -7,7 +7,7 @@ use hn_types::{
     observed::{PlatformEvent, ServiceEvent},
     plan::Reach,
     settings::{Policy, SharingPair},
-    view::{Event, HostedState, SharingMode, SharingPhase},
+    view::{Event, HostedState, Ipv6Source, SharingMode, SharingPhase},
 };
 
 use crate::world::{HN, USER, World, name, network, over, pair};
@@ -288,4 +288,94 @@ fn a_view_that_still_shows_our_own_address_moves_nothing() {
     assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.137.1/24"));
     share(&mut world, pair("eth0", &[over("eth2")])).unwrap();
     world.assert_converged();
+}
+
+#[test]
+fn full_sharing_has_addresses_a_way_out_and_servers_for_ipv6_too() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    let applied = &world.applied;
+    let host = applied.links.addresses6.first().copied().unwrap();
+    assert_eq!((host.interface, host.address.prefix()), (name("eth1"), 64));
+    assert_eq!(host.address.address().octets()[0], 0xfd);
+    let link_local = applied.links.addresses6.get(1).unwrap().address.address();
+    assert!(link_local.is_unicast_link_local());
+    let forwarding = applied.forwarding.ipv6.unwrap();
+    assert_eq!((forwarding.private, forwarding.public), (name("eth1"), name("eth0")));
+    let segment = applied.firewall.segments.first().and_then(|segment| segment.ipv6).unwrap();
+    assert_eq!((segment.address, segment.nat66, segment.guard), (host.address, true, true));
+    let served = applied.services.segment.as_ref().and_then(|segment| segment.ipv6.clone()).unwrap();
+    assert_eq!((served.address, served.link_local, served.router), (host.address, link_local, true));
+    let shown = world.snapshot().sharing.ipv6;
+    assert_eq!((shown.source, shown.prefix), (Ipv6Source::Nat66, Some(host.address.network())));
+    world.root(Command::Unshare).unwrap();
+    world.assert_converged();
+    assert!(world.applied.links.addresses6.is_empty() && world.applied.forwarding.ipv6.is_none());
+}
+
+#[test]
+fn an_ipv6_uplink_comes_and_goes_and_nothing_else_moves() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    let before = world.applied.services.segment.clone().unwrap();
+    world.history.clear();
+    let mut without = network();
+    without.ipv6.uplinks.clear();
+    world.platform(PlatformEvent::Network(without));
+    world.run();
+    world.assert_converged();
+    assert!(!world.history.contains(&Step::Links), "addresses stay");
+    assert!(world.applied.forwarding.ipv6.is_none());
+    let after = world.applied.services.segment.clone().unwrap();
+    let (old, new) = (before.ipv6.clone().unwrap(), after.ipv6.clone().unwrap());
+    assert!(old.same_but_uplink(&new) && old.router && !new.router);
+    let shown = world.snapshot().sharing.ipv6;
+    assert_eq!((shown.source, shown.prefix), (Ipv6Source::None, Some(new.address.network())));
+    assert_eq!(shown.detail, "eth0 has no IPv6 default route");
+    world.platform(PlatformEvent::Network(network()));
+    world.run();
+    assert_eq!(world.applied.services.segment, Some(before));
+}
+
+#[test]
+fn a_machine_that_is_a_router_already_is_not_guarded_and_a_smaller_uplink_is_announced() {
+    let mut world = World::new();
+    let mut view = network();
+    view.ipv6.forwarding = true;
+    view.links[0].mtu = 1_420;
+    world.platform(PlatformEvent::Network(view));
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    let segment = world.applied.firewall.segments.first().and_then(|segment| segment.ipv6).unwrap();
+    assert!(segment.nat66 && !segment.guard);
+    let served = world.applied.services.segment.as_ref().and_then(|segment| segment.ipv6.clone()).unwrap();
+    assert_eq!(served.mtu, Some(1_420));
+}
+
+#[test]
+fn standalone_sharing_and_a_machine_without_ipv6_have_none_of_it() {
+    let bare = |world: &World| {
+        let applied = &world.applied;
+        applied.links.addresses6.is_empty()
+            && applied.forwarding.ipv6.is_none()
+            && applied.firewall.segments.iter().all(|segment| segment.ipv6.is_none())
+            && applied.services.segment.as_ref().is_some_and(|segment| segment.ipv6.is_none())
+    };
+    let mut world = World::new();
+    world.root(Command::ForceStart).unwrap();
+    assert_eq!(world.snapshot().sharing.mode, SharingMode::Standalone);
+    hn_conformance::checks!(M069:
+        let segment = world.applied.services.segment.clone().unwrap();
+        assert!(segment.dns.is_none() && segment.ipv6.is_none());
+        assert_eq!((segment.dhcp.router, segment.dhcp.dns, segment.dhcp.domain), (None, None, None));
+        assert!(world.applied.firewall.segments.iter().all(|segment| segment.reach == Reach::Host));
+        assert!(world.applied.forwarding.ipv4.is_empty());
+        assert!(bare(&world));
+    );
+    assert_eq!(world.snapshot().sharing.ipv6.source, Ipv6Source::None);
+    let mut view = network();
+    view.ipv6.available = false;
+    world.platform(PlatformEvent::Network(view));
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert!(bare(&world));
+    assert_eq!(world.snapshot().sharing.ipv6.detail, "this machine has no IPv6");
 }

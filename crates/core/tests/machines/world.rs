@@ -10,9 +10,9 @@ use hn_core::{
 use hn_types::{
     DriverError, DriverErrorKind, Failure, IfName, KeyRole, MacAddr, Monotonic, Now, Step, StoredSettings,
     Wall,
-    network::{Link, MediaType, NetworkView},
+    network::{Ipv6View, Link, MediaType, NetworkView},
     observed::{ApEvent, PlatformEvent},
-    plan::{ApStarted, FirewallPlan, LinkPlan, Reach},
+    plan::{ApStarted, FirewallPlan, FirewallSegment, LinkPlan, Reach},
     radio::{
         Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, RadioInterface,
         RadioSwitch, RadioView,
@@ -61,6 +61,7 @@ pub(crate) fn network() -> NetworkView {
         occupied: Vec::new(),
         resolvers: vec!["10.9.0.1:53".parse().unwrap()],
         host_name: "laptop".into(),
+        ipv6: Ipv6View { available: true, uplinks: vec![name("eth0"), name("eth3")], ..Ipv6View::default() },
     }
 }
 
@@ -412,6 +413,15 @@ impl World {
             "{:?} forward but only {guarded:?} are guarded",
             self.applied.forwarding.ipv4
         );
+        if let Some(ipv6) = self.applied.forwarding.ipv6 {
+            let named = |segment: &FirewallSegment| {
+                segment.interface == ipv6.private
+                    && segment.reach == Reach::Public(ipv6.public)
+                    && segment.ipv6.is_some_and(|ipv6| ipv6.nat66)
+            };
+            let segments = &self.applied.firewall.segments;
+            assert!(segments.iter().any(named), "{ipv6:?} forwards IPv6 past {segments:?}");
+        }
         if let Some(ap) = &self.applied.ap {
             let carrier = ap.bridge.unwrap_or(ap.interface);
             assert!(guarded.contains(&carrier), "the access point runs and no firewall names {carrier}");

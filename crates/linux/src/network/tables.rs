@@ -3,9 +3,12 @@
 //! Attributes are picked by number and the rest is passed over, so that a newer kernel cannot make an
 //! interface disappear by describing it with something unknown.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use hn_types::{IfName, MacAddr, Subnet4};
+use hn_types::{IfName, MacAddr, Subnet4, Subnet6};
 
 use crate::netlink::{DUMP, GENERIC, Netlink, Refusal, attribute, attributes, read_text, read_u16, read_u32};
 
@@ -16,6 +19,7 @@ const NEW_ADDRESS: u16 = 20;
 const GET_ROUTE: u16 = 26;
 const NEW_ROUTE: u16 = 24;
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 
 /// `IFF_*` (`linux/if.h`).
 pub(crate) const IFF_UP: u32 = 0x1;
@@ -74,6 +78,15 @@ pub(crate) struct RouteRow {
     pub(crate) dead: bool,
 }
 
+/// One IPv6 default route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DefaultRow6 {
+    /// Index of the interface, 0 for none.
+    pub(crate) interface: u32,
+    pub(crate) metric: u32,
+    pub(crate) table: u32,
+}
+
 /// Every interface of the network namespace.
 pub(crate) fn links(route: &Netlink) -> Result<Vec<LinkRow>, Refusal> {
     let mut rows = Vec::new();
@@ -110,6 +123,23 @@ pub(crate) fn routes(route: &Netlink) -> Result<Vec<RouteRow>, Refusal> {
     let mut rows = Vec::new();
     let body = [AF_INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     dump(route, GET_ROUTE, NEW_ROUTE, &body, |message| rows.extend(parse_route(message)))?;
+    Ok(rows)
+}
+
+/// Every IPv6 address of the network namespace, with the index of its interface.
+pub(crate) fn addresses6(route: &Netlink) -> Result<Vec<(u32, Subnet6)>, Refusal> {
+    let mut rows = Vec::new();
+    dump(route, GET_ADDRESS, NEW_ADDRESS, &[AF_INET6, 0, 0, 0, 0, 0, 0, 0], |message| {
+        rows.extend(parse_address6(message));
+    })?;
+    Ok(rows)
+}
+
+/// Every IPv6 default route that leads somewhere.
+pub(crate) fn defaults6(route: &Netlink) -> Result<Vec<DefaultRow6>, Refusal> {
+    let mut rows = Vec::new();
+    let body = [AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    dump(route, GET_ROUTE, NEW_ROUTE, &body, |message| rows.extend(parse_default6(message)))?;
     Ok(rows)
 }
 
@@ -267,6 +297,48 @@ pub(crate) fn parse_route(message: &[u8]) -> Option<RouteRow> {
     Some(row)
 }
 
+/// `struct ifaddrmsg` of IPv6.
+pub(crate) fn parse_address6(message: &[u8]) -> Option<(u32, Subnet6)> {
+    if message.first() != Some(&AF_INET6) {
+        return None;
+    }
+    let prefix = *message.get(1)?;
+    let (mut local, mut other) = (None, None);
+    for (kind, value) in attributes(message.get(8..)?) {
+        match kind {
+            1 => other = ipv6(value),
+            2 => local = ipv6(value),
+            _ => {}
+        }
+    }
+    Some((read_u32(message, 4)?, Subnet6::new(local.or(other)?, prefix)?))
+}
+
+/// `struct rtmsg` of IPv6; `None` for anything but a default route that is alive.
+pub(crate) fn parse_default6(message: &[u8]) -> Option<DefaultRow6> {
+    const DEAD_OR_DOWN: u32 = 1 | 16;
+    let is_default = message.first() == Some(&AF_INET6) && message.get(1) == Some(&0);
+    if !is_default || *message.get(7)? != UNICAST || read_u32(message, 8)? & DEAD_OR_DOWN != 0 {
+        return None;
+    }
+    let mut row = DefaultRow6 { interface: 0, metric: 0, table: u32::from(*message.get(4)?) };
+    for (kind, value) in attributes(message.get(12..)?) {
+        match kind {
+            4 => row.interface = read_u32(value, 0)?,
+            6 => row.metric = read_u32(value, 0)?,
+            // The first next hop of several (`struct rtnexthop`) stands for all.
+            9 if row.interface == 0 => row.interface = read_u32(value, 4)?,
+            15 => row.table = read_u32(value, 0)?,
+            _ => {}
+        }
+    }
+    Some(row).filter(|row| row.interface != 0)
+}
+
+fn ipv6(value: &[u8]) -> Option<Ipv6Addr> {
+    <[u8; 16]>::try_from(value).ok().map(Ipv6Addr::from)
+}
+
 fn ipv4(value: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
 }
@@ -321,12 +393,31 @@ mod tests {
         );
     }
 
+    #[test]
+    fn only_a_living_default_route_of_ipv6_is_read() {
+        let message = |kind, prefix, flags: u32| {
+            let mut message = vec![AF_INET6, prefix, 0, 0, 254, 9, 0, kind];
+            message.extend_from_slice(&flags.to_ne_bytes());
+            attribute(&mut message, 4, &5_u32.to_ne_bytes());
+            attribute(&mut message, 6, &1024_u32.to_ne_bytes());
+            message
+        };
+        let row = DefaultRow6 { interface: 5, metric: 1024, table: MAIN_TABLE };
+        assert_eq!(parse_default6(&message(UNICAST, 0, 0)), Some(row));
+        assert_eq!(parse_default6(&message(7, 0, 0)), None, "unreachable");
+        assert_eq!(parse_default6(&message(UNICAST, 64, 0)), None);
+        assert_eq!(parse_default6(&message(UNICAST, 0, 1)), None, "dead");
+        assert_eq!(parse_default6(&message(UNICAST, 0, 16)), None, "no carrier");
+    }
+
     proptest! {
         #[test]
         fn no_message_breaks_a_parser(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse_link(&bytes);
             let _ = parse_address(&bytes);
             let _ = parse_route(&bytes);
+            let _ = parse_address6(&bytes);
+            let _ = parse_default6(&bytes);
         }
     }
 }

@@ -7,13 +7,16 @@ use std::{
 
 use hn_types::{
     IfName, Subnet4,
-    network::{Link, MediaType, NetworkView, OccupiedSubnet},
+    network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet},
 };
 
 use crate::{
-    network::tables::{AddressRow, IFF_LOOPBACK, LOCAL, LinkRow, MAIN_TABLE, RouteRow, UNICAST},
+    network::tables::{AddressRow, DefaultRow6, IFF_LOOPBACK, LOCAL, LinkRow, MAIN_TABLE, RouteRow, UNICAST},
     undo::Undo,
 };
+
+/// The switch of the whole machine.
+const ALL_FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
 
 /// Everything the picture is made of.
 #[derive(Debug, Default)]
@@ -26,6 +29,19 @@ pub(crate) struct Tables {
     pub(crate) pppoe: bool,
     pub(crate) resolvers: Vec<SocketAddr>,
     pub(crate) host_name: String,
+    pub(crate) defaults6: Vec<DefaultRow6>,
+    pub(crate) switches6: Switches6,
+}
+
+/// The sysctls of IPv6 that decide what can be done.
+#[derive(Debug, Default)]
+pub(crate) struct Switches6 {
+    /// Interfaces made from here on have it.
+    pub(crate) available: bool,
+    /// Interfaces that have it turned off.
+    pub(crate) disabled: BTreeSet<IfName>,
+    /// `net.ipv6.conf.all.forwarding`, `net.ipv6.conf.default.forwarding`.
+    pub(crate) forwarding: (bool, bool),
 }
 
 /// What this service itself did, from the undo journal.
@@ -33,6 +49,8 @@ pub(crate) struct Tables {
 pub(crate) struct Own {
     links: BTreeSet<IfName>,
     addresses: BTreeSet<(u32, Subnet4)>,
+    /// The machine forwards IPv6 because of us.
+    forwarding6: bool,
 }
 
 impl Own {
@@ -46,7 +64,9 @@ impl Own {
                 Undo::Address { index, address, .. } => {
                     own.addresses.insert((*index, *address));
                 }
+                Undo::Sysctl { path, .. } if path == ALL_FORWARDING => own.forwarding6 = true,
                 Undo::Sysctl { .. }
+                | Undo::Address6 { .. }
                 | Undo::LinkUp { .. }
                 | Undo::BridgeMember { .. }
                 | Undo::FirewallTable
@@ -99,6 +119,26 @@ pub(crate) fn compose(tables: &Tables, own: &Own) -> NetworkView {
         occupied: occupied(tables, own, &names),
         resolvers: tables.resolvers.clone(),
         host_name: tables.host_name.clone(),
+        ipv6: ipv6(tables, own, &names),
+    }
+}
+
+/// Whoever turns IPv6 forwarding on for the machine turns it on for interfaces to come, too; we do not.
+fn ipv6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Ipv6View {
+    let Switches6 { available, disabled, forwarding: (all, default) } = &tables.switches6;
+    let mut routes: Vec<_> = tables.defaults6.iter().filter(|route| route.table == MAIN_TABLE).collect();
+    routes.sort_by_key(|route| route.metric);
+    let mut uplinks = Vec::new();
+    for name in routes.iter().filter_map(|route| names.get(&route.interface)) {
+        if !uplinks.contains(name) {
+            uplinks.push(*name);
+        }
+    }
+    Ipv6View {
+        available: *available,
+        disabled: disabled.iter().copied().collect(),
+        forwarding: *all && (!own.forwarding6 || *default),
+        uplinks,
     }
 }
 
@@ -306,6 +346,30 @@ mod tests {
         assert_eq!(default_route(&routes), Some(1), "one half is not enough");
         let routes = [routes[0], low, route("128.0.0.0/1", 7, 0, MAIN_TABLE)];
         assert_eq!(default_route(&routes), Some(7));
+    }
+
+    #[test]
+    fn ipv6_uplinks_come_by_metric_and_our_own_switch_does_not_count() {
+        let default = |interface, metric, table| DefaultRow6 { interface, metric, table };
+        let mut tables = Tables {
+            links: vec![link(1, "eth0", 1, ""), link(2, "wlan0", 1, ""), link(3, "wg0", 0xfffe, "wireguard")],
+            defaults6: vec![
+                default(1, 1024, MAIN_TABLE),
+                default(2, 600, MAIN_TABLE),
+                default(1, 512, MAIN_TABLE),
+                default(3, 0, 51820),
+            ],
+            switches6: Switches6 { available: true, forwarding: (true, false), ..Switches6::default() },
+            ..Tables::default()
+        };
+        let view = compose(&tables, &Own::default()).ipv6;
+        let names: Vec<_> = view.uplinks.iter().map(IfName::as_str).collect();
+        assert_eq!(names, ["eth0", "wlan0"]);
+        assert!(view.available && view.forwarding);
+        let own = Own::of(&[Undo::Sysctl { path: ALL_FORWARDING.into(), old: "0".into() }]);
+        assert!(!compose(&tables, &own).ipv6.forwarding);
+        tables.switches6.forwarding = (true, true);
+        assert!(compose(&tables, &own).ipv6.forwarding, "another program turned it on since");
     }
 
     #[test]

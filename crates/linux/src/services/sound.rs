@@ -1,7 +1,9 @@
 //! What a worker may say: it parses strangers' bytes, so its word is checked like a stranger's.
 
+use std::net::IpAddr;
+
 use hn_types::{
-    Subnet4,
+    Subnet4, Subnet6,
     observed::{Lease, ServiceEvent, ServiceTrouble},
 };
 
@@ -13,8 +15,16 @@ const LEASES: usize = 200;
 const COUNTERS: usize = 256;
 
 /// The event, if it speaks only of what is the worker's to speak of.
-pub(super) fn sound(event: ServiceEvent, subnet: Subnet4, dns: bool) -> Result<ServiceEvent, Breach> {
-    let foreign = |lease: &Lease| !subnet.contains(lease.address);
+pub(super) fn sound(
+    event: ServiceEvent,
+    subnet: Subnet4,
+    ipv6: Option<Subnet6>,
+    dns: bool,
+) -> Result<ServiceEvent, Breach> {
+    let foreign = |lease: &Lease| match lease.address {
+        IpAddr::V4(address) => !subnet.contains(address),
+        IpAddr::V6(address) => !ipv6.is_some_and(|subnet| subnet.contains(address)),
+    };
     match event {
         ServiceEvent::LeaseBound(lease) if foreign(&lease) => {
             Err(format!("it leased {}, which is not of its network", lease.address))
@@ -26,7 +36,8 @@ pub(super) fn sound(event: ServiceEvent, subnet: Subnet4, dns: bool) -> Result<S
             Err("it has too many counters".into())
         }
         ServiceEvent::Dns { .. } if !dns => Err("it spoke of a name server that it does not run".into()),
-        ServiceEvent::WorkerLost { .. } | ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort, .. } => {
+        ServiceEvent::WorkerLost { .. }
+        | ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort | ServiceTrouble::Ipv6, .. } => {
             Err("it spoke of what it cannot know".into())
         }
         ServiceEvent::Dns { serving, cause } => Ok(ServiceEvent::Dns { serving, cause: legible(&cause) }),
@@ -54,22 +65,30 @@ mod tests {
         let subnet = "192.168.137.1/24".parse().expect("valid");
         let lease = |address: [u8; 4]| Lease {
             mac: MacAddr::ZERO,
-            address: address.into(),
+            address: IpAddr::from(address),
             hostname: String::new(),
             expires: Wall::from_unix(0),
         };
-        assert!(sound(ServiceEvent::LeaseBound(lease([192, 168, 137, 9])), subnet, true).is_ok());
-        assert!(sound(ServiceEvent::LeaseBound(lease([10, 0, 0, 9])), subnet, true).is_err());
+        assert!(sound(ServiceEvent::LeaseBound(lease([192, 168, 137, 9])), subnet, None, true).is_ok());
+        assert!(sound(ServiceEvent::LeaseBound(lease([10, 0, 0, 9])), subnet, None, true).is_err());
+        let ipv6 = "fd00::1/64".parse().ok();
+        let six = |address: &str| {
+            let address = address.parse().expect("valid");
+            ServiceEvent::LeaseBound(Lease { address, ..lease([192, 168, 137, 9]) })
+        };
+        assert!(sound(six("fd00::9"), subnet, ipv6, true).is_ok());
+        assert!(sound(six("fd01::9"), subnet, ipv6, true).is_err());
+        assert!(sound(six("fd00::9"), subnet, None, true).is_err());
         let many = ServiceEvent::Leases {
             leases: vec![lease([192, 168, 137, 9]); LEASES + 1],
             more: false,
             first: true,
         };
-        assert!(sound(many, subnet, true).is_err());
-        assert!(sound(ServiceEvent::WorkerLost { cause: String::new() }, subnet, true).is_err());
+        assert!(sound(many, subnet, None, true).is_err());
+        assert!(sound(ServiceEvent::WorkerLost { cause: String::new() }, subnet, None, true).is_err());
         let cause = "line\u{1b}[2J\n".repeat(100);
         let Ok(ServiceEvent::Trouble { cause, .. }) =
-            sound(ServiceEvent::Trouble { kind: ServiceTrouble::LeaseStore, cause }, subnet, true)
+            sound(ServiceEvent::Trouble { kind: ServiceTrouble::LeaseStore, cause }, subnet, None, true)
         else {
             panic!("a trouble stays a trouble")
         };

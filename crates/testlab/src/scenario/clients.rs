@@ -6,8 +6,9 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result, ensure};
 use hn_conformance::checks;
 
-use super::{JOIN, SETTLE, Scenario, Scene, Stage, network};
+use super::{JOIN, SETTLE, Scenario, Scene, Stage, UPLINK, network};
 use crate::command::Background;
+use crate::lease::Client;
 use crate::product;
 use crate::radio::Hardware;
 
@@ -21,6 +22,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "the_call_order_of_a_c_client_leads_to_a_network_with_devices",
         hardware: Hardware::radios(2),
         run: the_call_order,
+    },
+    Scenario {
+        name: "the_com_example_shares_the_uplink_with_the_devices_of_the_network",
+        hardware: Hardware::radios(2),
+        run: the_com_example,
     },
 ];
 
@@ -126,4 +132,28 @@ fn the_call_order(stage: &mut Stage) -> Result<()> {
     program.program.await_log("event: state 2 -> 1", SETTLE)?;
     second.end()?;
     scene.product.await_field("/hosted_network/state", &"idle".into(), SETTLE)
+}
+
+/// `examples/c/share.cpp` beside a C client that holds the network: finds both connections, shares, maps a port, and
+/// undoes it.
+fn the_com_example(stage: &mut Stage) -> Result<()> {
+    let mut scene = stage.scene()?;
+    let mut holder = Program::start(stage, &scene, "sequence", &["shared by COM", "a key from C"])?;
+    holder.program.await_log("\nup\n", JOIN)?;
+    let adapter = scene.product.field("/hosted_network/interface")?;
+    let adapter = adapter.as_str().context("an interface's name")?.to_owned();
+    let mut example = Program::start(stage, &scene, "share", &[UPLINK, &adapter])?;
+    example.program.await_log("\nshared\n", JOIN)?;
+    let log = example.program.log();
+    ensure!(log.contains("mapping: Web server, port 8080 to 192.168.137.7 port 80, enabled"), "{log}");
+    scene.product.await_field("/sharing/mode", &"full".into(), SETTLE)?;
+    let mut station = stage.station()?;
+    station.join(&network("shared by COM", "a key from C"), JOIN)?;
+    let lease = scene.online(&mut station, Client::Udhcpc)?;
+    ensure!(lease.address.octets()[..3] == [192, 168, 137], "the address is {}", lease.address);
+    example.end()?;
+    scene.product.await_field("/sharing/mode", &"off".into(), SETTLE)?;
+    holder.end()?;
+    scene.product.await_field("/hosted_network/state", &"idle".into(), SETTLE)?;
+    scene.product.terminate()
 }

@@ -31,7 +31,7 @@ fn a_lease_is_on_disk_when_it_is_acknowledged() {
             ServiceEvent::LeaseBound(lease) => Some(lease.clone()),
             _ => None,
         });
-        assert_eq!((lease.mac, lease.address), (mac(client), address));
+        assert_eq!((lease.mac, lease.address), (mac(client), address.into()));
         assert!(lease.hostname.starts_with("phone-of-zo"), "{}", lease.hostname);
     }
     lab.transmit(&release(5, *promised(&lab.journal).iter().find(|(_, r)| r.mac == mac(5)).unwrap().0));

@@ -303,6 +303,7 @@ pub(crate) fn standalone() -> ServiceSegment {
             reservations: Vec::new(),
         },
         dns: None,
+        ipv6: None,
     }
 }
 

@@ -6,5 +6,6 @@
 mod channel;
 mod dhcp;
 mod dns;
+mod ipv6;
 mod lab;
 mod lockdown;
