@@ -1,7 +1,7 @@
 //! The firewall lane: puts the table that [`hn_nft`] describes into the kernel and looks whether it is there.
 //!
 //! It owns the table `inet hostednet` and nothing else: other tables are read, to find what in them would drop the
-//! traffic of a segment ([`foreign`]), and never changed. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
+//! traffic of a segment (`foreign`), and never changed. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
 //!
 //! The kernel carries a netlink request out inside of `send`, so these conversations are blocking. They take
 //! microseconds. What takes ten milliseconds and more is closing any nfnetlink socket soon after a replacement:
