@@ -17,8 +17,6 @@ use crate::guid::digest;
 
 /// The subnet id of the only segment there is.
 const SUBNET: u16 = 1;
-/// No link carries less (RFC 8200 §5).
-const LEAST_MTU: u32 = 1_280;
 
 /// What a segment is called in IPv6, for ever the same on a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +75,6 @@ pub(crate) fn rung(
         }
         Some(_) => Ipv6Sharing { source: Ipv6Source::Nat66, prefix, detail: String::new() },
     }
-}
-
-/// The MTU to announce, when the way out takes less than the segment.
-pub(crate) fn mtu(network: &NetworkView, private: IfName, public: Option<IfName>) -> Option<u32> {
-    let of = |name: IfName| network.link(name.as_str()).map(|link| link.mtu);
-    let own = of(private).unwrap_or(1_500);
-    of(public?).filter(|mtu| (LEAST_MTU..own).contains(mtu))
 }
 
 #[cfg(test)]

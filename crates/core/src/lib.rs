@@ -41,6 +41,7 @@ mod keys;
 mod lane;
 mod lanes;
 mod mapping;
+mod mtu;
 mod order;
 mod pair;
 mod plan;

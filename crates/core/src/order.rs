@@ -296,6 +296,7 @@ mod tests {
                 router: None,
                 dns: None,
                 domain: None,
+                mtu: None,
                 reservations: vec![],
             },
             dns: None,

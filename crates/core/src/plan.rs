@@ -29,6 +29,7 @@ use crate::{
     devices::Devices,
     ipv6::{self, Addresses},
     mapping::forward,
+    mtu,
     radio::{AP_PREFIX, RadioPlan},
     subnet::{Subnets, pool},
 };
@@ -182,6 +183,7 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             segment.dhcp.router = Some(address.address());
             segment.dhcp.dns = Some(address.address());
             segment.dhcp.domain = Some(String::from(around.domain));
+            segment.dhcp.mtu = mtu::ipv4(around.network, side.interface, public);
             let host_name = around.host_name.split('.').next().unwrap_or_default();
             segment.dns =
                 Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
@@ -250,6 +252,7 @@ fn serve(
             router: None,
             dns: None,
             domain: None,
+            mtu: None,
             reservations: around.reservations.to_vec(),
         },
         dns: None,
@@ -281,7 +284,7 @@ fn serve_ipv6(plan: &mut SystemPlan, private: IfName, public: Option<IfName>, ar
             address_key: key,
             domain: around.domain.into(),
             router: nat66,
-            mtu: ipv6::mtu(around.network, private, public).filter(|_| nat66),
+            mtu: mtu::ipv6(around.network, private, public).filter(|_| nat66),
         });
     }
 }

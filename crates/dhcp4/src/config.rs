@@ -199,6 +199,9 @@ pub struct Config {
     by_client: Vec<Reservation>,
 }
 
+/// RFC 2132 §5.1.
+const LEAST_MTU: u16 = 68;
+
 impl Config {
     /// Checks `raw`.
     pub fn new(raw: RawConfig) -> Result<Self, ConfigError> {
@@ -230,7 +233,7 @@ impl Config {
             return Err(ConfigError::Duration);
         }
         if raw.dns.len() > 8
-            || raw.mtu.is_some_and(|mtu| mtu < 68)
+            || raw.mtu.is_some_and(|mtu| mtu < LEAST_MTU)
             || raw.domain.as_deref().is_some_and(|domain| !is_domain(domain))
         {
             return Err(ConfigError::Option);
@@ -256,6 +259,11 @@ impl Config {
     /// The configuration as it was written.
     pub const fn raw(&self) -> &RawConfig {
         &self.raw
+    }
+
+    /// Changes option 26. A value that option cannot have is none.
+    pub(crate) fn set_mtu(&mut self, mtu: Option<u16>) {
+        self.raw.mtu = mtu.filter(|mtu| *mtu >= LEAST_MTU);
     }
 
     /// Lease time in seconds.

@@ -161,6 +161,13 @@ impl Server {
         self.refill();
     }
 
+    /// Tells clients another MTU (option 26) from here on. Leases and offers stay. A value below 68, which the
+    /// option cannot have (RFC 2132 §5.1), is not told.
+    pub fn set_mtu(&mut self, mtu: Option<u16>) {
+        self.config.set_mtu(mtu);
+        self.template = Template::new(&self.config);
+    }
+
     /// The current configuration.
     pub const fn config(&self) -> &Config {
         &self.config

@@ -34,7 +34,7 @@ use hn_ports::{
 use hn_types::{
     DriverError, DriverErrorKind, MacAddr,
     observed::{PlatformEvent, ServiceEvent},
-    plan::{DnsPlan, Ipv6Plan, ServicePlan, ServiceSegment},
+    plan::{DhcpPlan, DnsPlan, Ipv6Plan, ServicePlan, ServiceSegment},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -407,6 +407,11 @@ impl Supervisor {
         {
             self.tell(&ToWorker::Ipv6Uplink { router: ipv6.router, mtu: ipv6.mtu }, &[])?;
         }
+        if let Activity::Running(serving) = &self.activity
+            && serving.segment.dhcp.mtu != wanted.dhcp.mtu
+        {
+            self.tell(&ToWorker::Mtu(wanted.dhcp.mtu), &[])?;
+        }
         let upstreams = wanted.dns.as_ref().map(|dns| dns.upstreams.clone()).unwrap_or_default();
         self.tell(&ToWorker::Upstreams(upstreams.into_iter().take(UPSTREAMS).collect()), &[])?;
         if let Activity::Running(serving) = &mut self.activity {
@@ -705,12 +710,13 @@ fn serve_message(
     ToWorker::Serve { generation, segment, index, mac, probe }
 }
 
-/// Whether going from one to the other needs nothing but other upstreams and another way out for IPv6.
+/// Whether going from one to the other needs nothing but other upstreams, another MTU and another way out for IPv6.
 fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     let without = |segment: &ServiceSegment| {
         let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), ..dns });
         let ipv6 = segment.ipv6.clone().map(|ipv6| Ipv6Plan { router: false, mtu: None, ..ipv6 });
-        ServiceSegment { dns, ipv6, ..segment.clone() }
+        let dhcp = DhcpPlan { mtu: None, ..segment.dhcp.clone() };
+        ServiceSegment { dhcp, dns, ipv6, ..segment.clone() }
     };
     without(a) == without(b)
 }
@@ -727,13 +733,14 @@ mod tests {
         ServiceSegment {
             interface: "hnap0".parse().expect("valid"),
             address: "192.168.137.1/24".parse().expect("valid"),
-            dhcp: hn_types::plan::DhcpPlan {
+            dhcp: DhcpPlan {
                 first: [192, 168, 137, 2].into(),
                 last: [192, 168, 137, 254].into(),
                 lease_time: Duration::from_secs(3600),
                 router: None,
                 dns: None,
                 domain: None,
+                mtu: None,
                 reservations: Vec::new(),
             },
             dns: Some(DnsPlan {
@@ -763,6 +770,7 @@ mod tests {
         if let Some(ipv6) = &mut other.ipv6 {
             ipv6.router = false;
         }
+        other.dhcp.mtu = Some(1_400);
         assert!(same_but_upstreams(&segment(), &other));
         assert!(!same_but_upstreams(&segment(), &ServiceSegment { ipv6: None, ..segment() }));
         other.dhcp.lease_time = Duration::from_secs(60);

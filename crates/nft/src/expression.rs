@@ -20,6 +20,22 @@ const SECOND_REGISTER: u32 = 2;
 /// `NFT_CT_STATUS`, and in it `IPS_DST_NAT`.
 const CT_STATUS: u32 = 2;
 const REDIRECTED: u32 = 0x20;
+/// `IPS_ASSURED` in the same.
+const ASSURED: u32 = 0x04;
+/// `NFT_RT_TCPMSS`.
+const RT_TCPMSS: u32 = 3;
+/// `NFT_BYTEORDER_HTON`.
+const TO_NETWORK_ORDER: u32 = 1;
+/// `NFT_EXTHDR_OP_TCPOPT`.
+const TCP_OPTION: u32 = 1;
+/// Number, and where in it its value of two bytes is: RFC 9293 §3.2.
+const MAXIMUM_SEGMENT_SIZE: u8 = 2;
+const SEGMENT_SIZE_AT: u32 = 2;
+/// IANA number.
+const TCP: u8 = 6;
+/// In the byte of the flags: RFC 9293 §3.1.
+const SYN: u8 = 0x02;
+const FLAGS_AT: u32 = 13;
 /// `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_DADDR`, and as its answer `RTN_LOCAL`.
 const FIB_ADDRESS_TYPE: u32 = 3;
 const FIB_DESTINATION: u32 = 2;
@@ -46,6 +62,8 @@ pub(crate) enum Expression {
     Meta(MetaKey),
     /// `[ payload load 2b @ transport header + 2 => reg 1 ]`.
     Port,
+    /// `[ payload load 1b @ transport header + 13 => reg 1 ]`.
+    TcpFlags,
     /// `[ payload load LEN @ network header + OFFSET => reg 1 ]`.
     Payload {
         /// From the first byte of the network header, in bytes.
@@ -67,6 +85,12 @@ pub(crate) enum Expression {
     Load(u32, Vec<u8>),
     /// `[ nat dnat ip addr_min reg 1 proto_min reg 2 ]`.
     Nat,
+    /// `[ rt load tcpmss => reg 1 ]`.
+    RouteSegment,
+    /// `[ byteorder reg 1 = hton(reg 1, 2, 2) ]`.
+    NetworkOrder,
+    /// `[ exthdr write tcpopt reg 1 => 2b @ 2 + 2 ]`.
+    WriteSegment,
     /// `[ counter ]`.
     Counter,
     /// `[ masq ]`.
@@ -124,6 +148,13 @@ impl Expression {
                 w.number(3, 2);
                 w.number(4, 2);
             }),
+            Self::TcpFlags => element(w, "payload", |w| {
+                const TRANSPORT_HEADER: u32 = 2;
+                w.number(1, REGISTER);
+                w.number(2, TRANSPORT_HEADER);
+                w.number(3, FLAGS_AT);
+                w.number(4, 1);
+            }),
             Self::Payload { offset, length } => element(w, "payload", |w| {
                 const NETWORK_HEADER: u32 = 1;
                 w.number(1, REGISTER);
@@ -172,6 +203,24 @@ impl Expression {
                 w.number(2, u32::from(IPV4));
                 w.number(3, REGISTER);
                 w.number(5, SECOND_REGISTER);
+            }),
+            Self::RouteSegment => element(w, "rt", |w| {
+                w.number(2, RT_TCPMSS);
+                w.number(1, REGISTER);
+            }),
+            Self::NetworkOrder => element(w, "byteorder", |w| {
+                w.number(1, REGISTER);
+                w.number(2, REGISTER);
+                w.number(3, TO_NETWORK_ORDER);
+                w.number(4, 2);
+                w.number(5, 2);
+            }),
+            Self::WriteSegment => element(w, "exthdr", |w| {
+                w.number(7, REGISTER);
+                w.attribute(2, &[MAXIMUM_SEGMENT_SIZE]);
+                w.number(3, SEGMENT_SIZE_AT);
+                w.number(4, 2);
+                w.number(6, TCP_OPTION);
             }),
             Self::Counter => element(w, "counter", |_| {}),
             Self::Masquerade => element(w, "masq", |_| {}),
@@ -224,6 +273,7 @@ impl Expression {
                 let port = register(to) && base.and_then(be32) == Some(2) && !others;
                 match (ours, offset.and_then(be32), length.and_then(be32)) {
                     (false, Some(2), Some(2)) if port => Some(Self::Port),
+                    (false, Some(FLAGS_AT), Some(1)) if port => Some(Self::TcpFlags),
                     (true, Some(offset), Some(length)) => Some(Self::Payload { offset, length }),
                     (true, _, None) | (true, None, _) | (false, _, _) => None,
                 }
@@ -264,6 +314,28 @@ impl Expression {
                 let ours = result.and_then(be32) == Some(FIB_ADDRESS_TYPE)
                     && flags.and_then(be32) == Some(FIB_DESTINATION);
                 (register(to) && ours && !others).then_some(Self::DestinationType)
+            }
+            "rt" => {
+                let ([to, key], others) = pick(data, [1, 2])?;
+                let ours = register(to) && key.and_then(be32) == Some(RT_TCPMSS) && !others;
+                ours.then_some(Self::RouteSegment)
+            }
+            "byteorder" => {
+                let ([from, to, op, length, size], others) = pick(data, [1, 2, 3, 4, 5])?;
+                let is = |value: Option<&[u8]>, wanted| value.and_then(be32) == Some(wanted);
+                let ours = register(from) && register(to) && is(op, TO_NETWORK_ORDER);
+                (ours && is(length, 2) && is(size, 2) && !others).then_some(Self::NetworkOrder)
+            }
+            "exthdr" => {
+                let ([option, offset, length, flags, op, from], others) = pick(data, [2, 3, 4, 5, 6, 7])?;
+                let is = |value: Option<&[u8]>, wanted| value.and_then(be32) == Some(wanted);
+                let ours = register(from)
+                    && option == Some(&[MAXIMUM_SEGMENT_SIZE])
+                    && is(offset, SEGMENT_SIZE_AT)
+                    && is(length, 2)
+                    && is(op, TCP_OPTION);
+                // The kernel says that there are no flags.
+                (ours && (flags.is_none() || is(flags, 0)) && !others).then_some(Self::WriteSegment)
             }
             "nat" => {
                 let ([kind, family, address, last, port, last_port], _) = pick(data, [1, 2, 3, 4, 5, 6])?;
@@ -399,6 +471,23 @@ fn lower(statement: &Statement) -> Vec<Expression> {
             Expression::Compare(Op::IsNot, [0; 4].into()),
         ]
         .into(),
+        Statement::Match(Match::Assured) => [
+            Expression::CtStatus,
+            Expression::Bitwise(ASSURED.to_ne_bytes().into()),
+            Expression::Compare(Op::IsNot, [0; 4].into()),
+        ]
+        .into(),
+        Statement::Match(Match::TcpSyn) => [
+            Expression::Meta(MetaKey::L4Proto),
+            is(&[TCP]),
+            Expression::TcpFlags,
+            Expression::Bitwise([SYN].into()),
+            Expression::Compare(Op::IsNot, [0].into()),
+        ]
+        .into(),
+        Statement::ClampSegment => {
+            [Expression::RouteSegment, Expression::NetworkOrder, Expression::WriteSegment].into()
+        }
         Statement::Redirect(address, port) => [
             Expression::Load(REGISTER, address.octets().into()),
             Expression::Load(SECOND_REGISTER, port.to_be_bytes().into()),
@@ -429,6 +518,11 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
             rest = rest.get(3..).unwrap_or_default();
             continue;
         }
+        if let [Expression::RouteSegment, Expression::NetworkOrder, Expression::WriteSegment, ..] = rest {
+            statements.push(Statement::ClampSegment);
+            rest = rest.get(3..).unwrap_or_default();
+            continue;
+        }
         let (statement, used) = condition(rest).map_or_else(
             || {
                 let statement = match first {
@@ -441,7 +535,10 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
                     Expression::Bitwise(_) => Statement::Other("bitwise".into()),
                     Expression::Compare(..) => Statement::Other("cmp".into()),
                     Expression::CtState | Expression::CtStatus => Statement::Other("ct".into()),
-                    Expression::Port => Statement::Other("payload".into()),
+                    Expression::Port | Expression::TcpFlags => Statement::Other("payload".into()),
+                    Expression::RouteSegment => Statement::Other("rt".into()),
+                    Expression::NetworkOrder => Statement::Other("byteorder".into()),
+                    Expression::WriteSegment => Statement::Other("exthdr".into()),
                     Expression::DestinationType => Statement::Other("fib".into()),
                     Expression::Load(..) => Statement::Other("immediate".into()),
                     Expression::Nat => Statement::Other("nat".into()),
@@ -476,6 +573,14 @@ fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
             let ([number], port) = (as_array::<1>(number)?, as_array(port)?);
             Some((Match::Port(*number, u16::from_be_bytes(*port)), 4))
         }
+        [
+            Expression::Meta(MetaKey::L4Proto),
+            Expression::Compare(Op::Is, number),
+            Expression::TcpFlags,
+            Expression::Bitwise(mask),
+            Expression::Compare(Op::IsNot, value),
+            ..,
+        ] => (*number == [TCP] && *mask == [SYN] && *value == [0]).then_some((Match::TcpSyn, 5)),
         [Expression::Meta(MetaKey::L4Proto), Expression::Compare(Op::Is, number), ..] => {
             let [number] = as_array::<1>(number)?;
             Some((Match::Protocol(*number), 2))
@@ -484,8 +589,12 @@ fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
             (value.as_slice() == LOCAL.to_ne_bytes()).then_some((Match::Local, 2))
         }
         [Expression::CtStatus, Expression::Bitwise(mask), Expression::Compare(Op::IsNot, value), ..] => {
-            (*mask == REDIRECTED.to_ne_bytes() && value.as_slice() == [0; 4])
-                .then_some((Match::Redirected, 3))
+            let condition = match u32::from_ne_bytes(*as_array(mask)?) {
+                REDIRECTED => Match::Redirected,
+                ASSURED => Match::Assured,
+                _ => return None,
+            };
+            (value.as_slice() == [0; 4]).then_some((condition, 3))
         }
         [Expression::Payload { offset: 16, length: 4 }, Expression::Compare(Op::IsNot, value), ..] => {
             Some((Match::NotTo((*as_array::<4>(value)?).into()), 2))

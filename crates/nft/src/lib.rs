@@ -10,7 +10,7 @@
 //!
 //! The published netlink crates type six of the expressions of nf_tables and leave `ct`, `masq` and
 //! `counter` as opaque attributes that we would have to write anyway; they need `std`, and they are made
-//! to describe any rule whereas we need eight expressions, exactly. Netlink attributes are a length, a type
+//! to describe any rule whereas we need a dozen expressions, exactly. Netlink attributes are a length, a type
 //! and a value: [`wire`] is that and no more. In exchange the whole crate runs in a test without
 //! privilege, and an unexpected byte from outside is an error or an [`Statement::Other`], never a panic.
 //!
@@ -22,7 +22,13 @@
 //! again (hostapd restarted, a USB modem plugged back) and it costs an ordinary packet nothing, because the
 //! rule before it has already decided. Hooks that have no rule are not registered.
 //!
-//! A match on the connection state is a load, a mask and a comparison, all three of which the kernel runs inline
+//! The first of these rules takes what belongs to a connection that is *assured*, in one comparison as cheap as the
+//! one of its state, and thereby all data of TCP. Behind it come the rules that only the rest meets – handshakes,
+//! short exchanges of UDP, ICMP: the maximum segment size of a SYN is clamped to the path, then the state
+//! decides. A base chain of its own for the clamp would instead cost every forwarded packet of the machine a chain and
+//! two comparisons; and the state alone cannot tell a SYN and ACK, which is established, from data.
+//!
+//! A match on the connection state or status is a load, a mask and a comparison, all three of which the kernel runs inline
 //! without a call; a verdict map would replace two of them by a call and a hash lookup.
 
 #![no_std]

@@ -109,6 +109,31 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         })
     }
 
+    /// The way of the many packets, before anything else is asked: those of a connection that is set up. By
+    /// index where there is one, otherwise by name; what it misses while an interface is created again, the rules
+    /// behind it let pass.
+    fn assured(&self, side: Side, public: IfName, source: Vec<Match>, comment: &str) -> Option<Rule> {
+        let mut rest: Vec<_> = source.into_iter().map(Statement::Match).collect();
+        rest.extend([Statement::Match(Match::Assured), Statement::Verdict(Verdict::Accept)]);
+        self.both_ways(side, public, rest, comment).next()
+    }
+
+    /// What opens a TCP connection tells the other end how much fits. Met by a few packets of a connection only,
+    /// so the name does.
+    fn clamp(&self, side: Side) -> Option<Rule> {
+        let public = self.passage().map(|(public, _)| public);
+        let public = public.or_else(|| self.passage6().map(|(public, _)| public))?;
+        let private = self.private();
+        Some(Rule {
+            statements: vec![
+                on(side, Op::Is, Compared::Name(public)),
+                Statement::Match(Match::TcpSyn),
+                Statement::ClampSegment,
+            ],
+            comment: format!("no larger than {private} and {public} carry"),
+        })
+    }
+
     /// Everything from or to the segment goes to its own chains, whatever else the packet says.
     fn forward(&self) -> Vec<Rule> {
         let private = self.private();
@@ -132,6 +157,15 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
     fn outward(&self) -> Chain {
         let private = self.private();
         let mut rules = Vec::new();
+        if let Some((public, network)) = self.passage() {
+            let source = vec![Match::Ipv4, Match::Address(Side::In, network)];
+            rules.extend(self.assured(Side::Out, public, source, &format!("{private} to {public}")));
+        }
+        if let Some((public, network)) = self.passage6() {
+            let source = vec![Match::Ipv6, Match::Address6(Side::In, network)];
+            rules.extend(self.assured(Side::Out, public, source, &format!("{private} to {public}")));
+        }
+        rules.extend(self.clamp(Side::Out));
         if let Some((public, network)) = self.passage() {
             let rest = vec![
                 Statement::Match(Match::Ipv4),
@@ -166,6 +200,15 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
     fn inward(&self, mapped: Vec<Rule>) -> Chain {
         let private = self.private();
         let mut rules = Vec::new();
+        if let Some((public, _)) = self.passage() {
+            let comment = format!("{public} back to {private}");
+            rules.extend(self.assured(Side::In, public, vec![Match::Ipv4], &comment));
+        }
+        if let Some((public, _)) = self.passage6() {
+            let comment = format!("{public} back to {private}");
+            rules.extend(self.assured(Side::In, public, vec![Match::Ipv6], &comment));
+        }
+        rules.extend(self.clamp(Side::In));
         if let Some((public, _)) = self.passage() {
             let rest = vec![
                 Statement::Match(Match::Ipv4),

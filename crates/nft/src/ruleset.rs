@@ -76,6 +76,9 @@ pub enum Statement {
     Masquerade,
     /// Rewrites the IPv4 destination and its port (only in [`Hook::Prerouting`]).
     Redirect(Ipv4Addr, u16),
+    /// Lowers the maximum segment size that a TCP packet announces to what the smaller of the ways to its
+    /// destination and back to its source carries. Never raises it, and adds none. Only after [`Match::TcpSyn`].
+    ClampSegment,
     /// Ends the rule.
     Verdict(Verdict),
     /// Something a dump had in our table that we never write; its name.
@@ -107,6 +110,11 @@ pub enum Match {
     Redirected,
     /// The state of its connection is one of these.
     State(CtStates),
+    /// Its connection has seen packets both ways and is set up: for TCP, the handshake is over. Such a packet is
+    /// established or related, never new.
+    Assured,
+    /// It is TCP and opens a connection, in either direction (SYN, or SYN and ACK).
+    TcpSyn,
 }
 
 /// Which end of a packet's way.
@@ -257,6 +265,7 @@ impl fmt::Display for Statement {
             Self::Counter => f.write_str("counter"),
             Self::Masquerade => f.write_str("masquerade"),
             Self::Redirect(address, port) => write!(f, "dnat ip to {address}:{port}"),
+            Self::ClampSegment => f.write_str("tcp option maxseg size set rt mtu"),
             Self::Verdict(Verdict::Accept) => f.write_str("accept"),
             Self::Verdict(Verdict::Drop) => f.write_str("drop"),
             Self::Verdict(Verdict::Goto(chain)) => write!(f, "goto {chain}"),
@@ -298,6 +307,8 @@ impl fmt::Display for Match {
             Self::Port(number, port) => write!(f, "meta l4proto {number} th dport {port}"),
             Self::Redirected => f.write_str("ct status dnat"),
             Self::State(states) => write!(f, "ct state {states}"),
+            Self::Assured => f.write_str("ct status assured"),
+            Self::TcpSyn => f.write_str("tcp flags syn"),
         }
     }
 }

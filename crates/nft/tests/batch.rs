@@ -204,9 +204,15 @@ fn an_ordinary_packet_meets_no_more_than_this() {
                 | Match::Protocol(_),
             ) => 2,
             Statement::Match(
-                Match::Address(..) | Match::Address6(..) | Match::State(_) | Match::Redirected,
+                Match::Address(..)
+                | Match::Address6(..)
+                | Match::State(_)
+                | Match::Redirected
+                | Match::Assured,
             )
-            | Statement::Redirect(..) => 3,
+            | Statement::Redirect(..)
+            | Statement::ClampSegment => 3,
+            Statement::Match(Match::TcpSyn) => 5,
             Statement::Match(Match::Port(..)) => 4,
             Statement::Counter | Statement::Masquerade | Statement::Verdict(_) | Statement::Other(_) => 1,
         };
@@ -214,6 +220,10 @@ fn an_ordinary_packet_meets_no_more_than_this() {
     }
     let ruleset = Ruleset::of(&full(), known);
     let chain = |name: &str| ruleset.chains.iter().find(|chain| chain.name == name).unwrap();
+    for path in ["from-1", "to-1"] {
+        let data = &chain(path).rules[0].statements;
+        assert!(data.contains(&Statement::Match(Match::Assured)), "data of TCP is decided by the first rule");
+    }
     let forward = &chain("forward").rules;
     assert_eq!(cost(&forward[0]) + cost(&chain("from-1").rules[0]), 3 + 11, "outward");
     // The first rule is left at its comparison.
@@ -241,7 +251,7 @@ fn every_difference_is_found() {
         ("inet hostednet / chain to-1 / rule 3", |i| {
             i.ruleset.chains[1].rules[2].statements[0] = Statement::Verdict(Verdict::Accept);
         }),
-        ("inet hostednet / chain to-1 / rule 4", |i| {
+        ("inet hostednet / chain to-1 / rule 6", |i| {
             let rule = i.ruleset.chains[1].rules[2].clone();
             i.ruleset.chains[1].rules.push(rule);
         }),

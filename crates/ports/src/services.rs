@@ -63,6 +63,11 @@ pub enum ToWorker {
         /// The MTU of the way out, when it is smaller than the segment's.
         mtu: Option<u32>,
     },
+    /// Tell devices that ask for it another interface MTU by DHCP.
+    Mtu(
+        /// Option 26; absent: none.
+        Option<u16>,
+    ),
     /// Ask other upstreams from here on.
     Upstreams(
         /// Best first; at most 8.

@@ -32,6 +32,8 @@ pub struct Lease {
     pub dns: Vec<Ipv4Addr>,
     /// The domain name (option 15).
     pub domain: Option<String>,
+    /// The interface MTU (option 26; only [`Client::Dhclient`] asks for it). It is not set up.
+    pub mtu: Option<u32>,
     /// The server identifier (option 54).
     pub server: Option<Ipv4Addr>,
     /// For how long, in seconds.
@@ -52,11 +54,12 @@ esac
 ip=${ip:-$new_ip_address} subnet=${subnet:-$new_subnet_mask} router=${router:-$new_routers}
 dns=${dns:-$new_domain_name_servers} domain=${domain:-$new_domain_name} lease=${lease:-$new_dhcp_lease_time}
 serverid=${serverid:-$new_dhcp_server_identifier}
+mtu=$new_interface_mtu
 ip addr replace "$ip/$subnet" dev "$interface"
 for gateway in $router; do ip route replace default via "$gateway" dev "$interface"; break; done
 folder=${0%/*}
-printf 'address %s\nmask %s\nrouter %s\ndns %s\ndomain %s\nserver %s\nseconds %s\n' \
-  "$ip" "$subnet" "$router" "$dns" "$domain" "$serverid" "$lease" >"$folder/lease.tmp.$$"
+printf 'address %s\nmask %s\nrouter %s\ndns %s\ndomain %s\nmtu %s\nserver %s\nseconds %s\n' \
+  "$ip" "$subnet" "$router" "$dns" "$domain" "$mtu" "$serverid" "$lease" >"$folder/lease.tmp.$$"
 mv "$folder/lease.tmp.$$" "$folder/lease"
 exit 0
 "#;
@@ -104,7 +107,7 @@ pub fn ask(client: Client, place: &Namespace, interface: &str, limit: Duration) 
                 &configuration,
                 format!(
                     "timeout {timeout};\ninitial-interval 1;\nbackoff-cutoff 2;\n\
-                     request subnet-mask, routers, domain-name-servers, domain-name, dhcp-lease-time;\n"
+                     request subnet-mask, routers, domain-name-servers, domain-name, interface-mtu, dhcp-lease-time;\n"
                 ),
             )?;
             let mut command = place.command(copy);
@@ -154,6 +157,7 @@ fn parse(text: &str, elapsed: Duration) -> Result<Lease> {
         router: value("router").and_then(|list| list.split(' ').next()).map(str::parse).transpose()?,
         dns: value("dns").unwrap_or("").split_whitespace().map(str::parse).collect::<Result<_, _>>()?,
         domain: value("domain").map(str::to_owned),
+        mtu: value("mtu").map(str::parse).transpose()?,
         server: value("server").map(str::parse).transpose()?,
         seconds: value("seconds").context("no lease time")?.parse()?,
         elapsed,
@@ -168,18 +172,18 @@ mod tests {
     #[test]
     fn what_the_script_wrote_is_read_back() {
         let text = "address 192.168.137.9\nmask 255.255.255.0\nrouter 192.168.137.1\ndns 192.168.137.1 9.9.9.9\n\
-                    domain mshome.net\nserver 192.168.137.1\nseconds 3600\n";
+                    domain mshome.net\nmtu 1400\nserver 192.168.137.1\nseconds 3600\n";
         let lease = parse(text, Duration::ZERO).unwrap();
         assert_eq!((lease.address.octets(), lease.prefix), ([192, 168, 137, 9], 24));
         assert_eq!(lease.dns.len(), 2);
         assert_eq!(lease.domain.as_deref(), Some("mshome.net"));
-        assert_eq!(lease.seconds, 3600);
+        assert_eq!((lease.mtu, lease.seconds), (Some(1400), 3600));
     }
 
     #[test]
     fn options_that_did_not_come_are_absent() {
-        let text = "address 10.0.0.9\nmask 255.0.0.0\nrouter \ndns \ndomain \nserver \nseconds 60\n";
+        let text = "address 10.0.0.9\nmask 255.0.0.0\nrouter \ndns \ndomain \nmtu \nserver \nseconds 60\n";
         let lease = parse(text, Duration::ZERO).unwrap();
-        assert_eq!((lease.router, lease.dns.len(), lease.domain), (None, 0, None));
+        assert_eq!((lease.router, lease.dns.len(), lease.domain, lease.mtu), (None, 0, None, None));
     }
 }

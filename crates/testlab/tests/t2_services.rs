@@ -135,6 +135,7 @@ fn plan() -> ServicePlan {
                 router: Some(OURS),
                 dns: Some(OURS),
                 domain: Some("mshome.net".into()),
+                mtu: None,
                 reservations: Vec::new(),
             },
             dns: Some(DnsPlan {
@@ -265,6 +266,7 @@ fn standalone() -> (FirewallPlan, ServicePlan) {
         router: None,
         dns: None,
         domain: None,
+        mtu: None,
         reservations: Vec::new(),
     };
     let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host, ipv6: None };

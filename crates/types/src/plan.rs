@@ -269,6 +269,8 @@ pub struct DhcpPlan {
     pub dns: Option<Ipv4Addr>,
     /// Option 15; absent in standalone mode.
     pub domain: Option<String>,
+    /// Option 26: the MTU of the way out, when it is smaller than the segment's.
+    pub mtu: Option<u16>,
     /// Addresses promised for ever.
     pub reservations: Vec<Reservation>,
 }

@@ -88,6 +88,11 @@ impl Dhcp {
         poller.remove(&self.socket);
     }
 
+    /// Answers from here on tell this MTU.
+    pub(crate) fn set_mtu(&mut self, mtu: Option<u16>) {
+        self.server.set_mtu(mtu);
+    }
+
     pub(crate) const fn server(&self) -> &Server {
         &self.server
     }

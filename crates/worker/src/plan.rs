@@ -13,7 +13,7 @@ use hn_types::{
 /// Reservations that cannot be kept in this subnet are left out: one that was made for a larger subnet must
 /// not leave everybody without addresses.
 pub(crate) fn dhcp(segment: &ServiceSegment, mac: MacAddr, probe: bool) -> Result<Config, ConfigError> {
-    let DhcpPlan { first, last, lease_time, router, dns, domain, reservations } = &segment.dhcp;
+    let DhcpPlan { first, last, lease_time, router, dns, domain, mtu, reservations } = &segment.dhcp;
     let mut raw = RawConfig::standalone(mac, segment.address);
     raw.first = *first;
     raw.last = *last;
@@ -21,6 +21,7 @@ pub(crate) fn dhcp(segment: &ServiceSegment, mac: MacAddr, probe: bool) -> Resul
     raw.router = *router;
     raw.dns = dns.iter().copied().collect();
     raw.domain.clone_from(domain);
+    raw.mtu = *mtu;
     raw.probing = if probe { Probing::On } else { Probing::Off };
     let (mut addresses, mut macs) = (BTreeSet::new(), BTreeSet::new());
     for reservation in reservations {
@@ -91,6 +92,7 @@ mod tests {
                 router: Some(Ipv4Addr::new(192, 168, 137, 1)),
                 dns: Some(Ipv4Addr::new(192, 168, 137, 1)),
                 domain: Some("mshome.net".to_owned()),
+                mtu: Some(1_420),
                 reservations,
             },
             dns: None,
@@ -104,14 +106,14 @@ mod tests {
         let raw = config.raw();
         assert_eq!(raw.router, Some(Ipv4Addr::new(192, 168, 137, 1)));
         assert_eq!(raw.dns, [Ipv4Addr::new(192, 168, 137, 1)]);
-        assert_eq!(raw.domain.as_deref(), Some("mshome.net"));
+        assert_eq!((raw.domain.as_deref(), raw.mtu), (Some("mshome.net"), Some(1_420)));
         assert_eq!((raw.probing, raw.lease), (Probing::On, Duration::from_secs(604_800)));
     }
 
     #[test]
     fn standalone_mode_hands_out_addresses_only() {
         let mut segment = segment(Vec::new());
-        segment.dhcp = DhcpPlan { router: None, dns: None, domain: None, ..segment.dhcp };
+        segment.dhcp = DhcpPlan { router: None, dns: None, domain: None, mtu: None, ..segment.dhcp };
         let config = dhcp(&segment, MAC, false).unwrap();
         let raw = config.raw();
         assert_eq!((raw.router, raw.dns.len(), raw.domain.as_deref()), (None, 0, None));

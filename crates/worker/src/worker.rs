@@ -287,6 +287,12 @@ impl Worker {
                     ipv6.set_uplink(Uplink { router, mtu }, now);
                 }
             }
+            ToWorker::Mtu(mtu) => {
+                let [] = exactly(descriptors)?;
+                if let Some(segment) = &mut self.segment {
+                    segment.dhcp.set_mtu(mtu);
+                }
+            }
             ToWorker::Upstreams(resolvers) => {
                 let [] = exactly(descriptors)?;
                 self.set_upstreams(&resolvers, now);

@@ -352,6 +352,35 @@ fn a_machine_that_is_a_router_already_is_not_guarded_and_a_smaller_uplink_is_ann
 }
 
 #[test]
+fn devices_are_told_the_mtu_of_the_way_out_as_long_as_it_is_smaller_than_theirs() {
+    let told = |world: &World| {
+        let segment = world.applied.services.segment.clone().unwrap();
+        (segment.dhcp.mtu, segment.ipv6.unwrap().mtu)
+    };
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert_eq!(told(&world), (None, None), "as large as theirs");
+    // 1,279: too small for IPv6. 67: for everything. 9,000: larger than theirs.
+    let cases = [
+        (1_400, (Some(1_400), Some(1_400))),
+        (1_279, (Some(1_279), None)),
+        (68, (Some(68), None)),
+        (67, (None, None)),
+        (1_499, (Some(1_499), Some(1_499))),
+        (9_000, (None, None)),
+        (1_500, (None, None)),
+    ];
+    for (mtu, expected) in cases {
+        let mut view = network();
+        view.links.iter_mut().find(|link| link.name.as_str() == "eth0").unwrap().mtu = mtu;
+        world.platform(PlatformEvent::Network(view));
+        world.run();
+        world.assert_converged();
+        assert_eq!(told(&world), expected, "{mtu}");
+    }
+}
+
+#[test]
 fn standalone_sharing_and_a_machine_without_ipv6_have_none_of_it() {
     let bare = |world: &World| {
         let applied = &world.applied;

@@ -61,6 +61,24 @@ fn parameters_come_in_the_order_asked_and_the_mask_before_the_router() {
 }
 
 #[test]
+fn another_mtu_is_told_in_the_next_answer_and_leases_stay() {
+    let mut lab = Lab::new(full());
+    let asked = vec![OptionCode::from(26)];
+    let client = Client::new(1).with_option(DhcpOption::ParameterRequestList(asked));
+    let mut told = |mtu: Option<u16>| {
+        lab.server.set_mtu(mtu);
+        let offer = lab.ask(&client.discover()).unwrap();
+        let value = offer.option(OptionCode::InterfaceMtu).cloned();
+        (offer.address(), value)
+    };
+    let (address, none) = told(None);
+    assert_eq!(none, None);
+    assert_eq!(told(Some(1_400)), (address, Some(DhcpOption::InterfaceMtu(1_400))));
+    assert_eq!(told(Some(68)), (address, Some(DhcpOption::InterfaceMtu(68))));
+    assert_eq!(told(Some(67)), (address, None), "RFC 2132 §5.1");
+}
+
+#[test]
 fn replies_go_by_raw_unicast_unless_the_client_wants_broadcast() {
     // RFC 2131 §4.1.
     let mut lab = Lab::new(full());

@@ -1,13 +1,13 @@
 //! Leases, from the first frame to the disk and back.
 
-use std::{collections::BTreeMap, fs, net::Ipv4Addr, os::fd::AsFd, path::Path};
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, os::fd::AsFd, path::Path, time::Instant};
 
 use dhcproto::v4::{DhcpOption, MessageType, OptionCode};
 use hn_dhcp4::{LeaseRecord, RecordState};
 use hn_ports::services::{FromWorker, ToWorker};
 use hn_types::observed::{ServiceEvent, ServiceTrouble};
 
-use crate::lab::{Lab, discover, full, journal_file, mac, reboot, release, request, standalone};
+use crate::lab::{Lab, PATIENCE, discover, full, journal_file, mac, reboot, release, request, standalone};
 
 /// What the file promises: address by address, the last record of each.
 fn promised(path: &Path) -> BTreeMap<Ipv4Addr, LeaseRecord> {
@@ -54,6 +54,28 @@ fn full_mode_gives_options_that_standalone_mode_does_not() {
         }
         let lease = Some(&DhcpOption::AddressLeaseTime(604_800));
         assert_eq!(offer.opts().get(OptionCode::AddressLeaseTime), lease);
+    }
+}
+
+#[test]
+fn another_mtu_is_told_without_serving_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lab = Lab::thread(&folder.path().join("leases"));
+    // Before anything is served it is nobody's.
+    lab.send(&ToWorker::Mtu(Some(1_300)), &[]);
+    lab.serve(1, full(Vec::new()));
+    for mtu in [None, Some(1_400), Some(1_492), None] {
+        lab.send(&ToWorker::Mtu(mtu), &[]);
+        // What is sent on two sockets may come in any order; one of the next answers has it.
+        let started = Instant::now();
+        loop {
+            lab.transmit(&discover(1, ""));
+            let offer = lab.reply();
+            if offer.opts().get(OptionCode::InterfaceMtu) == mtu.map(DhcpOption::InterfaceMtu).as_ref() {
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "{mtu:?} is not told");
+        }
     }
 }
 

@@ -300,6 +300,7 @@ pub(crate) fn standalone() -> ServiceSegment {
             router: None,
             dns: None,
             domain: None,
+            mtu: None,
             reservations: Vec::new(),
         },
         dns: None,
