@@ -5,7 +5,7 @@
 //! `cargo xtask conformance` compares what the sources name with what was recorded: a row nobody checked fails it, and so
 //! does a `checks!` that was never reached in a passing test.
 //!
-//! ```
+//! ```no_run
 //! # let references = 1;
 //! hn_conformance::checks!(M054, M055: assert_eq!(references, 1));
 //! ```
