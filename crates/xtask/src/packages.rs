@@ -35,6 +35,13 @@ const NAMESPACES: &[&str] = &[
     "ufw",
     "firewalld",
     "dbus",
+    "network-manager",
+    "unbound",
+    "miniupnpc",
+    "natpmpc",
+    "wireguard-tools",
+    "radvd",
+    "kea-dhcp6-server",
     "iputils-ping",
     "procps",
 ];
