@@ -82,7 +82,8 @@ impl Default for Deadlines {
             radio: Duration::from_secs(45),
             links: ten,
             forwarding: ten,
-            firewall: ten,
+            // Whoever is asked to let us through may be reading its configuration.
+            firewall: Duration::from_secs(30),
             services: ten,
         }
     }

@@ -203,6 +203,8 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
     {
         serve(&mut plan, ap.interface, address, Reach::Host, around);
     }
+    let served = plan.firewall.segments.iter().filter(|segment| segment.subnet.is_some());
+    plan.firewall.open = served.map(|segment| segment.interface).collect();
     if let Some(ap) = &intent.ap {
         let covered = ap_bridge.is_some()
             || plan.firewall.segments.iter().any(|segment| segment.interface == ap.interface);

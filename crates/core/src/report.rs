@@ -131,6 +131,7 @@ impl Core {
             view.detail.extend(self.dns_down.iter().map(|cause| format!("DNS does not answer: {cause}")));
             view.detail.extend(self.troubles.values().cloned());
             view.detail.extend(self.lanes.failures());
+            view.detail.extend(self.guard.obstacles());
         }
         view
     }

@@ -31,7 +31,10 @@ use self::act::{
     end_process, remove_address, remove_address6, remove_link, remove_table, restore_master, restore_sysctl,
     set_down,
 };
-use crate::netlink::{Refusal, errno_text};
+use crate::{
+    neighbour::firewalld,
+    netlink::{Refusal, errno_text},
+};
 
 /// The inverse of one change to the system. Every inverse is idempotent: what is gone already is undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,15 @@ pub enum Undo {
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Have firewalld put an interface back into its zone, if it still is in ours.
+    FirewalldZone {
+        /// The interface.
+        interface: IfName,
+        /// The zone that we asked for.
+        zone: String,
+        /// Where it was; empty: in none.
+        old: String,
+    },
     /// End a process that we started.
     Process {
         /// Its id.
@@ -442,6 +454,7 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
+            Self::FirewalldZone { interface, zone, old } => firewalld::undo(*interface, zone, old),
             Self::FirewallTable => remove_table()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)

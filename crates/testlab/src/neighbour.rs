@@ -190,7 +190,9 @@ pub fn firewalld(machine: &mut Machine) -> Result<Neighbour> {
     // firewalld keeps the chains of a zone it has used once until it reloads, although nothing leads there any more.
     // They are there before the first picture.
     machine.sh(PRIME)?;
-    Ok(Neighbour { reload: RELOAD.into(), restore: RELOAD.into(), by_hand: false })
+    // It deletes its table first, and gives up when there is none.
+    let restore = format!("nft add table inet firewalld\n{RELOAD}");
+    Ok(Neighbour { reload: RELOAD.into(), restore, by_hand: false })
 }
 
 /// Makes firewalld write down the chains of the zone that we use.

@@ -200,4 +200,5 @@ macro_rules! row {
 
 row!(nobody: |_: &mut Machine| Ok(Neighbour::default()));
 row!(ufw: neighbour::ufw);
+row!(firewalld: neighbour::firewalld);
 row!(docker: neighbour::docker);

@@ -152,6 +152,9 @@ pub struct FirewallPlan {
     pub forwards: Vec<PortForward>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
+    /// Private interfaces that other people's firewalls are asked to let through while the plan holds, if they would
+    /// not and can be asked.
+    pub open: BTreeSet<IfName>,
 }
 
 /// A port of the host that leads to a device of a segment.
