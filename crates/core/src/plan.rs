@@ -21,13 +21,14 @@ use hn_types::{
         ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, Reach, ServicePlan,
         ServiceSegment,
     },
-    settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
+    settings::{Isolation, PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
 };
 
 use crate::{
     devices::Devices,
     ipv6::{self, Addresses},
+    isolation,
     mapping::forward,
     mtu,
     radio::{AP_PREFIX, RadioPlan},
@@ -87,6 +88,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) mappings: &'a [PortMapping],
     pub(crate) devices: &'a Devices,
     pub(crate) closed: &'a [IfName],
+    pub(crate) isolate_from: &'a [Isolation],
 }
 
 /// The private side of full sharing, as far as it exists.
@@ -202,6 +204,9 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         && let Some(address) = around.subnets.standalone
     {
         serve(&mut plan, ap.interface, address, Reach::Host, around);
+    }
+    if !plan.firewall.segments.is_empty() {
+        plan.firewall.isolated = isolation::networks(around.isolate_from, around.network);
     }
     let served = plan.firewall.segments.iter().filter(|segment| segment.subnet.is_some());
     plan.firewall.open = served.map(|segment| segment.interface).collect();

@@ -155,6 +155,24 @@ pub struct FirewallPlan {
     /// Private interfaces that other people's firewalls are asked to let through while the plan holds, if they would
     /// not and can be asked.
     pub open: BTreeSet<IfName>,
+    /// Networks that devices are kept from, except their own.
+    pub isolated: Isolated,
+}
+
+/// Networks that devices are kept from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Isolated {
+    /// Of IPv4.
+    pub ipv4: Vec<Subnet4>,
+    /// Of IPv6.
+    pub ipv6: Vec<Subnet6>,
+}
+
+impl Isolated {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ipv4.is_empty() && self.ipv6.is_empty()
+    }
 }
 
 /// A port of the host that leads to a device of a segment.
