@@ -95,15 +95,19 @@ impl Machine {
         Ok(())
     }
 
-    /// Shows a private copy of a folder or file to every command from here on.
+    /// Shows a private copy of a folder or file to every command from here on. Doing it twice changes nothing.
     ///
     /// # Errors
     /// If it cannot be copied.
     pub fn private_copy(&mut self, path: &str) -> Result<()> {
         let copy = self.scene.router.files().join(path.replace('/', "+"));
         let copy = copy.display();
+        let mount = format!("mount --bind {copy} {path}\n");
+        if self.prelude.contains(&mount) {
+            return Ok(());
+        }
         self.sh(&format!("cp -a {path} {copy}"))?;
-        self.prelude.push_str(&format!("mount --bind {copy} {path}\n"));
+        self.prelude.push_str(&mount);
         Ok(())
     }
 

@@ -224,6 +224,28 @@ fn failure_1_firewalld_is_asked_to_let_the_connection_through_and_gets_it_back()
 }
 
 #[test]
+fn failure_1_the_zone_that_comes_with_us_lets_devices_out_and_not_at_this_machine() {
+    let Some(mut neighbour) = Neighbour::with(|machine| {
+        machine.system_bus(true)?;
+        machine.private_copy("/etc/firewalld")?;
+        let zone = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/firewalld/hostednet.xml");
+        machine.sh(&format!("cp {zone} /etc/firewalld/zones/"))?;
+        neighbour::firewalld_on_bus(machine)?;
+        machine.daemon("exec python3 -m http.server 8081")?;
+        wait::holds("the server", SETTLE, || machine.holds("curl -sS --max-time 5 http://127.0.0.1:8081/"))?;
+        Ok(neighbour::Neighbour::default())
+    }) else {
+        return;
+    };
+    neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
+    neighbour.machine.online().unwrap();
+    assert_eq!(neighbour.sh("firewall-cmd --get-zone-of-interface=lan0").trim(), "hostednet");
+    let client = &neighbour.machine.scene.clients[0];
+    assert!(client.attempt("ping -c 1 -W 5 192.168.137.1").unwrap().status.success());
+    assert!(!client.attempt("curl -sS --max-time 5 http://192.168.137.1:8081/").unwrap().status.success());
+}
+
+#[test]
 fn failure_1_firewalld_that_starts_while_we_share_is_asked_then() {
     let Some(mut neighbour) = Neighbour::with(|machine| {
         machine.system_bus(true)?;
@@ -344,7 +366,10 @@ const WRITERS: [&str; 3] = [
 /// The chains of a listing, in order.
 fn chains(listing: &str) -> Vec<String> {
     let lines = listing.lines().map(str::trim);
-    lines.filter(|line| line.starts_with("chain ") || line.contains("masquerade")).map(str::to_owned).collect()
+    lines
+        .filter(|line| line.starts_with("chain ") || line.contains("masquerade"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -379,7 +404,9 @@ fn failure_15_rules_are_all_there_or_not_at_all_while_others_write_in_a_loop() {
         // Ends the observer also when this panics.
         let turns = panic::catch_unwind(AssertUnwindSafe(|| {
             for turn in 0..20 {
-                product.run(["share", PUBLIC, PRIVATE[0]]).unwrap_or_else(|error| panic!("share {turn}: {error:#}"));
+                product
+                    .run(["share", PUBLIC, PRIVATE[0]])
+                    .unwrap_or_else(|error| panic!("share {turn}: {error:#}"));
                 assert_eq!(table(router), whole, "after share {turn}");
                 product.run(["unshare"]).unwrap_or_else(|error| panic!("unshare {turn}: {error:#}"));
                 assert!(table(router).is_empty(), "after unshare {turn}");
