@@ -31,6 +31,7 @@ use crate::{
     mapping::forward,
     mtu,
     radio::{AP_PREFIX, RadioPlan},
+    steering::{Former, pinned, steering},
     subnet::{Subnets, pool},
 };
 
@@ -87,6 +88,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) mappings: &'a [PortMapping],
     pub(crate) devices: &'a Devices,
     pub(crate) closed: &'a [IfName],
+    pub(crate) former: &'a Former,
 }
 
 /// The private side of full sharing, as far as it exists.
@@ -167,12 +169,15 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         }
         plan.forwarding.ipv4 =
             public.map(|public| BTreeSet::from([side.interface, public])).unwrap_or_default();
+        let through = pinned(around.network, public);
         let upstreams = if public.is_some() {
             around
                 .network
                 .resolvers
                 .iter()
                 .filter(|resolver| resolver.ip() != address.address())
+                // A stub on this machine asks where it likes.
+                .filter(|resolver| through.is_none() || !resolver.ip().is_loopback())
                 .copied()
                 .collect()
         } else {
@@ -185,10 +190,17 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             segment.dhcp.domain = Some(String::from(around.domain));
             segment.dhcp.mtu = mtu::ipv4(around.network, side.interface, public);
             let host_name = around.host_name.split('.').next().unwrap_or_default();
-            segment.dns =
-                Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
+            segment.dns = Some(DnsPlan {
+                domain: around.domain.into(),
+                host_name: host_name.into(),
+                upstreams,
+                through,
+            });
         }
         serve_ipv6(&mut plan, side.interface, public, around);
+        if let Some(public) = public {
+            lead(&mut plan, side.interface, public, around);
+        }
         if let Some(public) = public {
             let leads = |mapping: &PortMapping| {
                 forward(mapping, public, (side.interface, address), around.devices, around.domain).ok()
@@ -229,6 +241,19 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         });
     }
     plan
+}
+
+/// The way out of `private` by `public`.
+fn lead(plan: &mut SystemPlan, private: IfName, public: IfName, around: &Surroundings<'_>) {
+    let ipv6 = plan.forwarding.ipv6.is_some();
+    plan.links.steering = steering(around.network, private, public, ipv6);
+    plan.firewall.former = around.former.beside(around.network, public);
+    // What comes in there is forwarded if it belongs to a connection that began there.
+    plan.forwarding.ipv4.extend(&plan.firewall.former);
+    if !plan.links.steering.is_empty() || !plan.firewall.former.is_empty() {
+        plan.forwarding.loose.insert(public);
+        plan.forwarding.loose.extend(&plan.firewall.former);
+    }
 }
 
 /// Address, firewall segment and DHCP of one served segment.

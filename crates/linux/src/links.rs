@@ -5,16 +5,20 @@
 //! there before is touched: an interface that was up stays up, an address that was there stays. It never forwards.
 
 mod announced;
+pub(crate) mod steering;
 
 use std::{collections::BTreeMap, rc::Rc};
 
 use hn_ports::{Changed, Links};
 use hn_types::{
     DriverError, DriverErrorKind, IfName, MacAddr, Subnet6,
-    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan},
+    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan, Steering},
 };
 
-use self::announced::Announced;
+use self::{
+    announced::Announced,
+    steering::{Rule, Standing, is_ipv6},
+};
 use crate::{
     netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
     network::{
@@ -61,6 +65,10 @@ enum What {
     Up(IfName),
     Address(LinkAddress),
     Address6(LinkAddress6),
+    /// The default route of our table.
+    Route(Steering),
+    /// By name: it outlives the private interface and holds for the next one of that name.
+    Rule(Steering, Rule),
 }
 
 /// The kernel's side at one moment.
@@ -69,17 +77,21 @@ struct Snapshot {
     addresses: Vec<AddressRow>,
     /// Of IPv6, with the indexes of their interfaces.
     addresses6: Vec<(u32, Subnet6)>,
+    /// Read only where there is or was any.
+    steering: Standing,
 }
 
 impl Snapshot {
-    fn read(route: &Netlink) -> Result<Self, DriverError> {
+    fn read(route: &Netlink, steered: bool) -> Result<Self, DriverError> {
         let failed = |refusal: &Refusal| driver_error("read the interfaces", "rtnetlink", refusal);
         let links = tables::links(route).map_err(|refusal| failed(&refusal))?;
         let addresses = tables::addresses(route).map_err(|refusal| failed(&refusal))?;
         // A kernel without IPv6 has none.
         let addresses6 = tables::addresses6(route).unwrap_or_default();
         let links = links.into_iter().map(|link| (link.name, link)).collect();
-        Ok(Self { links, addresses, addresses6 })
+        let steering = if steered { Standing::read(route) } else { Ok(Standing::default()) };
+        let steering = steering.map_err(|refusal| failed(&refusal))?;
+        Ok(Self { links, addresses, addresses6, steering })
     }
 
     fn name(&self, index: u32) -> Option<IfName> {
@@ -98,6 +110,12 @@ impl Snapshot {
             What::Address6(LinkAddress6 { interface, address }) => {
                 same(interface) && self.addresses6.contains(&(done.index, address))
             }
+            What::Route(Steering { public, next, .. }) => {
+                same(public) && self.steering.routes.contains(&(is_ipv6(next), done.index))
+            }
+            What::Rule(Steering { private, next, .. }, rule) => {
+                self.steering.rules.contains(&(is_ipv6(next), private, rule))
+            }
         }
     }
 }
@@ -105,7 +123,12 @@ impl Snapshot {
 impl LinuxLinks {
     /// A lane that has done nothing yet. `watch` ends with it.
     pub const fn new(journal: Rc<UndoJournal>, watch: Option<Watch>) -> Self {
-        let plan = LinkPlan { bridge: None, addresses: Vec::new(), addresses6: Vec::new() };
+        let plan = LinkPlan {
+            bridge: None,
+            addresses: Vec::new(),
+            addresses6: Vec::new(),
+            steering: Vec::new(),
+        };
         Self { journal, done: Vec::new(), plan, _watch: watch }
     }
 
@@ -115,7 +138,9 @@ impl LinuxLinks {
         }
         let route = Netlink::open(ROUTE)
             .map_err(|error| driver_error("reach the kernel", "rtnetlink", &error.into()))?;
-        let snapshot = Snapshot::read(&route)?;
+        let steered = !plan.steering.is_empty()
+            || self.done.iter().any(|done| matches!(done.what, What::Route(_) | What::Rule(..)));
+        let snapshot = Snapshot::read(&route, steered)?;
         let mut changed = self.forget_lost(&snapshot);
         // Before anything is changed, so that a plan that cannot be leaves everything as it is.
         self.check(plan, &snapshot)?;
@@ -318,10 +343,31 @@ impl LinuxLinks {
                 steps.push((What::Address6(*wanted), link, undo));
             }
         }
+        // The route first: a rule without it would lead to the machine's own way out.
+        for wanted in &plan.steering {
+            let Some(link) = row(wanted.public) else {
+                return Err(gone("lead devices out", wanted.public));
+            };
+            let (ipv6, private) = (is_ipv6(wanted.next), wanted.private);
+            if !snapshot.steering.routes.contains(&(ipv6, link.index)) {
+                steps.push((What::Route(*wanted), link, Undo::Route { ipv6, index: link.index }));
+            }
+            for rule in [Rule::Out, Rule::Nearer] {
+                if !snapshot.steering.rules.contains(&(ipv6, private, rule)) {
+                    let undo = Undo::Rule { ipv6, interface: private, nearer: rule == Rule::Nearer };
+                    steps.push((What::Rule(*wanted, rule), link, undo));
+                }
+            }
+        }
         let entries = self.journal.record_all(steps.iter().map(|(.., undo)| undo.clone()))?;
         let given6 = steps.iter().filter_map(|(what, link, _)| match what {
             What::Address6(wanted) => Some((link.index, wanted.address)),
-            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) => None,
+            What::Bridge(_)
+            | What::Member(_)
+            | What::Up(_)
+            | What::Address(_)
+            | What::Route(_)
+            | What::Rule(..) => None,
         });
         let given6: Vec<_> = given6.collect();
         // Without it there is merely less order.
@@ -348,6 +394,12 @@ impl LinuxLinks {
                     let target = format!("{} on {}", wanted.address, wanted.interface);
                     driver_error("give the interface an address", target, &refusal)
                 }),
+                What::Route(wanted) => steering::add_route(route, link.index, wanted.next)
+                    .map_err(|refusal| driver_error("lead devices out", wanted.public, &refusal)),
+                What::Rule(wanted, rule) => {
+                    steering::add_rule(route, is_ipv6(wanted.next), wanted.private, *rule)
+                        .map_err(|refusal| driver_error("lead devices out", wanted.public, &refusal))
+                }
                 What::Bridge(_) | What::Member(_) => Ok(()),
             };
         }
@@ -423,6 +475,7 @@ fn wanted(what: &What, plan: &LinkPlan) -> bool {
         }
         What::Address(address) => plan.addresses.contains(address),
         What::Address6(address) => plan.addresses6.contains(address),
+        What::Route(steering) | What::Rule(steering, _) => plan.steering.contains(steering),
     }
 }
 

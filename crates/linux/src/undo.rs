@@ -27,10 +27,7 @@ use std::{
 use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
-use self::act::{
-    end_process, remove_address, remove_address6, remove_link, remove_table, restore_master, restore_sysctl,
-    set_down,
-};
+use self::act::{end_process, remove_address, remove_address6, remove_link, remove_route, remove_rule, remove_table, restore_master, restore_sysctl, set_down};
 use crate::netlink::{Refusal, errno_text};
 
 /// The inverse of one change to the system. Every inverse is idempotent: what is gone already is undone.
@@ -88,6 +85,22 @@ pub enum Undo {
         index: u32,
         /// Index of the old master, 0 for none.
         master: u32,
+    },
+    /// Remove the default route from the routing table of ours.
+    Route {
+        /// Of IPv6.
+        ipv6: bool,
+        /// Index of the interface it leads out by.
+        index: u32,
+    },
+    /// Remove a routing rule of ours.
+    Rule {
+        /// Of IPv6.
+        ipv6: bool,
+        /// What comes in by this interface meets it.
+        interface: IfName,
+        /// The one that looks for nearer ways, not the one with our table.
+        nearer: bool,
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
@@ -442,6 +455,10 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
+            Self::Route { ipv6, index } => remove_route(*ipv6, *index)
+                .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
+            Self::Rule { ipv6, interface, nearer } => remove_rule(*ipv6, *interface, *nearer)
+                .map_err(|refusal| driver_error("remove the routing rule", interface, &refusal)),
             Self::FirewallTable => remove_table()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)

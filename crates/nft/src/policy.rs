@@ -1,6 +1,6 @@
 //! What a plan means: the rules that guarantee it. `docs/security.md` says the same in prose.
 
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 
 use hn_types::{
     IfName, Subnet4, Subnet6,
@@ -29,7 +29,7 @@ impl Ruleset {
         let mut input = Vec::new();
         let mut postrouting = Vec::new();
         for (number, segment) in plan.segments.iter().enumerate() {
-            let parts = Parts { segment, number: number + 1, index: &index };
+            let parts = Parts { segment, former: &plan.former, number: number + 1, index: &index };
             forward.extend(parts.forward());
             guards.extend(parts.guard());
             branches.push(parts.outward());
@@ -58,6 +58,7 @@ impl Ruleset {
 /// The rules of one segment.
 struct Parts<'a, F> {
     segment: &'a FirewallSegment,
+    former: &'a BTreeSet<IfName>,
     number: usize,
     index: &'a F,
 }
@@ -226,6 +227,17 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
         }
         rules.extend(mapped);
+        if self.passage().is_some() {
+            rules.extend(self.former.iter().map(|former| Rule {
+                statements: vec![
+                    on(Side::In, Op::Is, Compared::Name(*former)),
+                    Statement::Match(Match::Ipv4),
+                    Statement::Match(Match::State(INWARD)),
+                    Statement::Verdict(Verdict::Accept),
+                ],
+                comment: format!("what began by {former} back to {private}"),
+            }));
+        }
         rules.push(dropped(Vec::new(), format!("unasked to {private}")));
         Chain { name: self.inward_name(), hook: None, rules }
     }

@@ -310,7 +310,9 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     );
     let forwards = proptest::collection::vec(forward, 0..4);
     let closed = proptest::collection::btree_set(interface(), 0..3);
-    (proptest::collection::vec(segment, 0..5), forwards, closed).prop_map(|(segments, forwards, closed)| {
+    let former = proptest::collection::btree_set(interface(), 0..3);
+    let parts = (proptest::collection::vec(segment, 0..5), forwards, closed, former);
+    parts.prop_map(|(segments, forwards, closed, former)| {
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
@@ -323,7 +325,7 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 internal_port,
             })
             .collect();
-        FirewallPlan { segments, forwards, closed }
+        FirewallPlan { segments, forwards, closed, former }
     })
 }
 

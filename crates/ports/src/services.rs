@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 
 use hn_types::{
-    MacAddr,
+    IfName, MacAddr,
     observed::ServiceEvent,
     plan::{Ipv6Plan, ServiceSegment},
 };
@@ -69,10 +69,12 @@ pub enum ToWorker {
         Option<u16>,
     ),
     /// Ask other upstreams from here on.
-    Upstreams(
+    Upstreams {
         /// Best first; at most 8.
-        Vec<SocketAddr>,
-    ),
+        resolvers: Vec<SocketAddr>,
+        /// Through this interface and no other.
+        through: Option<IfName>,
+    },
     /// Rewrite the journal without its history. Descriptors: an empty file that replaces the journal.
     Compact {
         /// Echoed in [`FromWorker::Compacted`].

@@ -96,6 +96,38 @@ pub struct LinkPlan {
     /// IPv6 addresses of ours, on interfaces that `addresses` names too. They are usable at once: nobody is
     /// asked whether they are taken.
     pub addresses6: Vec<LinkAddress6>,
+    /// Where packets of the segment leave, when that is not the machine's own way out; at most one for IPv4
+    /// and one for IPv6.
+    pub steering: Vec<Steering>,
+}
+
+/// What comes from a segment and has no nearer way leaves by the public interface, whatever the machine's own
+/// default route is: a routing rule for the private interface, and a table with one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Steering {
+    /// The private interface (the bridge, when there is one).
+    pub private: IfName,
+    /// The public interface.
+    pub public: IfName,
+    /// The next router there.
+    pub next: NextHop,
+}
+
+/// The next router of a way out; absent where the link has only one other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextHop {
+    /// For IPv4.
+    Ipv4(Option<Ipv4Addr>),
+    /// For IPv6.
+    Ipv6(Option<Ipv6Addr>),
+}
+
+impl Steering {
+    /// The routing table, in a range that nothing standard uses.
+    pub const TABLE: u32 = 21_137;
+    /// Priority of the rule that looks for nearer ways in the main table; the rule with our table is the next.
+    pub const PRIORITY: u32 = 5_137;
 }
 
 /// A bridge of ours.
@@ -132,6 +164,9 @@ pub struct ForwardingPlan {
     pub ipv4: BTreeSet<IfName>,
     /// For IPv6.
     pub ipv6: Option<Forwarding6>,
+    /// Interfaces whose replies come in where the machine's own packets would not go out: a strict check of the
+    /// return path (`rp_filter` 1, RFC 3704 §2.2) becomes a loose one (2, §2.4) there.
+    pub loose: BTreeSet<IfName>,
 }
 
 /// Forwarding of IPv6, which the kernel decides by where a packet came in.
@@ -152,6 +187,9 @@ pub struct FirewallPlan {
     pub forwards: Vec<PortForward>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
+    /// Interfaces that were the public one before and lead to the same network as the one that is: replies to what
+    /// began there come in by them.
+    pub former: BTreeSet<IfName>,
 }
 
 /// A port of the host that leads to a device of a segment.
@@ -284,6 +322,8 @@ pub struct DnsPlan {
     pub host_name: String,
     /// Where other names are asked, best first. Empty: only local names are answered.
     pub upstreams: Vec<SocketAddr>,
+    /// Ask them through this interface only: a tunnel that devices are behind keeps their questions, too.
+    pub through: Option<IfName>,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use rustix::{
 use super::{TABLE, io_failure, process_start_time};
 use crate::{
     netlink::{self, ACK, CREATE, EXCL, GENERIC, NETFILTER, Netlink, REQUEST, ROUTE, Refusal, attribute},
+    links::steering::{self, Rule},
     network::tables::{self, nl80211},
 };
 
@@ -138,6 +139,17 @@ pub(super) fn remove_table() -> Result<(), Refusal> {
         Netlink::open(NETFILTER).map_err(Refusal::from).and_then(|socket| socket.batch(&batch, 1)),
         &[libc::ENOENT, libc::EPROTONOSUPPORT, libc::EOPNOTSUPP],
     )
+}
+
+pub(super) fn remove_route(ipv6: bool, index: u32) -> Result<(), Refusal> {
+    let removed = steering::remove_route(&Netlink::open(ROUTE)?, ipv6, index);
+    gone_is_fine(removed, &[libc::ESRCH, libc::ENODEV, libc::EAFNOSUPPORT])
+}
+
+pub(super) fn remove_rule(ipv6: bool, interface: IfName, nearer: bool) -> Result<(), Refusal> {
+    let rule = if nearer { Rule::Nearer } else { Rule::Out };
+    let removed = steering::remove_rule(&Netlink::open(ROUTE)?, ipv6, interface, rule);
+    gone_is_fine(removed, &[libc::ENOENT, libc::EAFNOSUPPORT])
 }
 
 /// Asks the process to end, and ends it when it does not within a second. Returns when it is gone.
