@@ -158,10 +158,10 @@ impl Lanes {
     pub(crate) fn check_steering(&mut self, network: &NetworkView) {
         let stands = |steering: &Steering| {
             let led = match steering.next {
-                NextHop::Ipv4(_) => network.steered,
-                NextHop::Ipv6(_) => network.ipv6.steered,
+                NextHop::Ipv4(_) => &network.steered,
+                NextHop::Ipv6(_) => &network.ipv6.steered,
             };
-            led == Some(steering.public)
+            led.contains(&(steering.table(), steering.public))
         };
         if self.links.state.as_ref().is_some_and(|plan| !plan.steering.iter().all(stands)) {
             self.links.doubt();

@@ -192,7 +192,8 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .filter(|address| goal.links.addresses6.contains(address) && !vanishing.contains(&address.interface))
         .copied()
         .collect();
-    let steering = held.steering.iter().filter(|steering| goal.links.steering.contains(steering)).copied().collect();
+    let steering =
+        held.steering.iter().filter(|steering| goal.links.steering.contains(steering)).copied().collect();
     LinkPlan { bridge, addresses, addresses6, steering }
 }
 

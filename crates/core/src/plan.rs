@@ -246,13 +246,18 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
 /// The way out of `private` by `public`.
 fn lead(plan: &mut SystemPlan, private: IfName, public: IfName, around: &Surroundings<'_>) {
     let ipv6 = plan.forwarding.ipv6.is_some();
-    plan.links.steering = steering(around.network, private, public, ipv6);
-    plan.firewall.former = around.former.beside(around.network, public);
+    // Those that stay come first: none of their packets takes the new way while it is made.
+    for (pinned, steering) in around.former.pinned(around.network, private, public) {
+        plan.firewall.pinned.insert(pinned);
+        plan.links.steering.push(steering);
+    }
+    plan.links.steering.extend(steering(around.network, private, public, ipv6));
+    let others = plan.firewall.pinned.iter().map(|pinned| pinned.interface);
     // What comes in there is forwarded if it belongs to a connection that began there.
-    plan.forwarding.ipv4.extend(&plan.firewall.former);
-    if !plan.links.steering.is_empty() || !plan.firewall.former.is_empty() {
+    plan.forwarding.ipv4.extend(others);
+    if !plan.links.steering.is_empty() {
         plan.forwarding.loose.insert(public);
-        plan.forwarding.loose.extend(&plan.firewall.former);
+        plan.forwarding.loose.extend(plan.firewall.pinned.iter().map(|pinned| pinned.interface));
     }
 }
 

@@ -17,7 +17,7 @@ use hn_types::{
 
 use self::{
     announced::Announced,
-    steering::{Rule, Standing, is_ipv6},
+    steering::{Piece, Standing},
 };
 use crate::{
     netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
@@ -65,10 +65,8 @@ enum What {
     Up(IfName),
     Address(LinkAddress),
     Address6(LinkAddress6),
-    /// The default route of our table.
-    Route(Steering),
-    /// By name: it outlives the private interface and holds for the next one of that name.
-    Rule(Steering, Rule),
+    /// Rules go by name: they outlive the private interface and hold for the next one of that name.
+    Steered(Steering, Piece),
 }
 
 /// The kernel's side at one moment.
@@ -110,12 +108,7 @@ impl Snapshot {
             What::Address6(LinkAddress6 { interface, address }) => {
                 same(interface) && self.addresses6.contains(&(done.index, address))
             }
-            What::Route(Steering { public, next, .. }) => {
-                same(public) && self.steering.routes.contains(&(is_ipv6(next), done.index))
-            }
-            What::Rule(Steering { private, next, .. }, rule) => {
-                self.steering.rules.contains(&(is_ipv6(next), private, rule))
-            }
+            What::Steered(steering, piece) => self.steering.has(&steering, piece, done.index),
         }
     }
 }
@@ -123,12 +116,8 @@ impl Snapshot {
 impl LinuxLinks {
     /// A lane that has done nothing yet. `watch` ends with it.
     pub const fn new(journal: Rc<UndoJournal>, watch: Option<Watch>) -> Self {
-        let plan = LinkPlan {
-            bridge: None,
-            addresses: Vec::new(),
-            addresses6: Vec::new(),
-            steering: Vec::new(),
-        };
+        let plan =
+            LinkPlan { bridge: None, addresses: Vec::new(), addresses6: Vec::new(), steering: Vec::new() };
         Self { journal, done: Vec::new(), plan, _watch: watch }
     }
 
@@ -138,8 +127,8 @@ impl LinuxLinks {
         }
         let route = Netlink::open(ROUTE)
             .map_err(|error| driver_error("reach the kernel", "rtnetlink", &error.into()))?;
-        let steered = !plan.steering.is_empty()
-            || self.done.iter().any(|done| matches!(done.what, What::Route(_) | What::Rule(..)));
+        let steered =
+            !plan.steering.is_empty() || self.done.iter().any(|done| matches!(done.what, What::Steered(..)));
         let snapshot = Snapshot::read(&route, steered)?;
         let mut changed = self.forget_lost(&snapshot);
         // Before anything is changed, so that a plan that cannot be leaves everything as it is.
@@ -343,31 +332,20 @@ impl LinuxLinks {
                 steps.push((What::Address6(*wanted), link, undo));
             }
         }
-        // The route first: a rule without it would lead to the machine's own way out.
         for wanted in &plan.steering {
             let Some(link) = row(wanted.public) else {
                 return Err(gone("lead devices out", wanted.public));
             };
-            let (ipv6, private) = (is_ipv6(wanted.next), wanted.private);
-            if !snapshot.steering.routes.contains(&(ipv6, link.index)) {
-                steps.push((What::Route(*wanted), link, Undo::Route { ipv6, index: link.index }));
-            }
-            for rule in [Rule::Out, Rule::Nearer] {
-                if !snapshot.steering.rules.contains(&(ipv6, private, rule)) {
-                    let undo = Undo::Rule { ipv6, interface: private, nearer: rule == Rule::Nearer };
-                    steps.push((What::Rule(*wanted, rule), link, undo));
+            for piece in Piece::of(wanted) {
+                if !snapshot.steering.has(wanted, piece, link.index) {
+                    steps.push((What::Steered(*wanted, piece), link, piece.undo(wanted, link.index)));
                 }
             }
         }
         let entries = self.journal.record_all(steps.iter().map(|(.., undo)| undo.clone()))?;
         let given6 = steps.iter().filter_map(|(what, link, _)| match what {
             What::Address6(wanted) => Some((link.index, wanted.address)),
-            What::Bridge(_)
-            | What::Member(_)
-            | What::Up(_)
-            | What::Address(_)
-            | What::Route(_)
-            | What::Rule(..) => None,
+            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) | What::Steered(..) => None,
         });
         let given6: Vec<_> = given6.collect();
         // Without it there is merely less order.
@@ -394,12 +372,8 @@ impl LinuxLinks {
                     let target = format!("{} on {}", wanted.address, wanted.interface);
                     driver_error("give the interface an address", target, &refusal)
                 }),
-                What::Route(wanted) => steering::add_route(route, link.index, wanted.next)
+                What::Steered(wanted, piece) => steering::add(route, wanted, *piece, link.index)
                     .map_err(|refusal| driver_error("lead devices out", wanted.public, &refusal)),
-                What::Rule(wanted, rule) => {
-                    steering::add_rule(route, is_ipv6(wanted.next), wanted.private, *rule)
-                        .map_err(|refusal| driver_error("lead devices out", wanted.public, &refusal))
-                }
                 What::Bridge(_) | What::Member(_) => Ok(()),
             };
         }
@@ -475,7 +449,7 @@ fn wanted(what: &What, plan: &LinkPlan) -> bool {
         }
         What::Address(address) => plan.addresses.contains(address),
         What::Address6(address) => plan.addresses6.contains(address),
-        What::Route(steering) | What::Rule(steering, _) => plan.steering.contains(steering),
+        What::Steered(steering, _) => plan.steering.contains(steering),
     }
 }
 

@@ -27,7 +27,10 @@ use std::{
 use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
-use self::act::{end_process, remove_address, remove_address6, remove_link, remove_route, remove_rule, remove_table, restore_master, restore_sysctl, set_down};
+use self::act::{
+    end_process, remove_address, remove_address6, remove_link, remove_route, remove_rule, remove_table,
+    restore_master, restore_sysctl, set_down,
+};
 use crate::netlink::{Refusal, errno_text};
 
 /// The inverse of one change to the system. Every inverse is idempotent: what is gone already is undone.
@@ -86,12 +89,16 @@ pub enum Undo {
         /// Index of the old master, 0 for none.
         master: u32,
     },
-    /// Remove the default route from the routing table of ours.
+    /// Remove a route from a routing table of ours.
     Route {
         /// Of IPv6.
         ipv6: bool,
         /// Index of the interface it leads out by.
         index: u32,
+        /// The table.
+        table: u32,
+        /// Where it leads; absent: the default route.
+        network: Option<Subnet4>,
     },
     /// Remove a routing rule of ours.
     Rule {
@@ -99,8 +106,8 @@ pub enum Undo {
         ipv6: bool,
         /// What comes in by this interface meets it.
         interface: IfName,
-        /// The one that looks for nearer ways, not the one with our table.
-        nearer: bool,
+        /// Which one.
+        rule: RoutingRule,
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
@@ -112,6 +119,16 @@ pub enum Undo {
         /// the id by now is left alone.
         start_time: u64,
     },
+}
+
+/// A routing rule of ours for what comes in by one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoutingRule {
+    /// Nearer ways in the main table.
+    Nearer,
+    /// Our table for packets with this mark, or for all.
+    Find(Option<u32>),
 }
 
 /// Names one record of a journal.
@@ -455,9 +472,9 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
-            Self::Route { ipv6, index } => remove_route(*ipv6, *index)
+            Self::Route { ipv6, index, table, network } => remove_route(*ipv6, *index, *table, *network)
                 .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
-            Self::Rule { ipv6, interface, nearer } => remove_rule(*ipv6, *interface, *nearer)
+            Self::Rule { ipv6, interface, rule } => remove_rule(*ipv6, *interface, *rule)
                 .map_err(|refusal| driver_error("remove the routing rule", interface, &refusal)),
             Self::FirewallTable => remove_table()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),

@@ -203,17 +203,21 @@ impl World {
             ipv6: Ipv6View {
                 available: true,
                 uplinks: self.default_route.into_iter().collect(),
-                ways: self.default_route.map(|interface| Way6 { interface, gateway: None }).into_iter().collect(),
+                ways: self
+                    .default_route
+                    .map(|interface| Way6 { interface, gateway: None })
+                    .into_iter()
+                    .collect(),
                 steered: self.steered(|next| matches!(next, NextHop::Ipv6(_))),
                 ..Ipv6View::default()
             },
         }
     }
 
-    /// Where our own routing table leads.
-    fn steered(&self, family: impl Fn(NextHop) -> bool) -> Option<IfName> {
-        let mut found = self.applied.links.steering.iter().filter(|steering| family(steering.next));
-        found.next().map(|steering| steering.public)
+    /// Where our own routing tables lead.
+    fn steered(&self, family: impl Fn(NextHop) -> bool) -> Vec<(u32, IfName)> {
+        let found = self.applied.links.steering.iter().filter(|steering| family(steering.next));
+        found.map(|steering| (steering.table(), steering.public)).collect()
     }
 
     /// The connected stations, measured.

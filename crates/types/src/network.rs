@@ -16,8 +16,8 @@ pub struct NetworkView {
     pub default_route: Option<IfName>,
     /// Every interface with an IPv4 default route in any table of others, each once, the best first.
     pub ways: Vec<Way>,
-    /// Where the default route of our own table leads ([`crate::plan::Steering`]).
-    pub steered: Option<IfName>,
+    /// The routing tables of ours and where their default routes lead ([`crate::plan::Steering`]).
+    pub steered: Vec<(u32, IfName)>,
     /// Every IPv4 network that is reachable by an address or a route of any table, without default routes
     /// and without what this service itself configured.
     pub occupied: Vec<OccupiedSubnet>,
@@ -60,8 +60,8 @@ pub struct Ipv6View {
     pub uplinks: Vec<IfName>,
     /// Every interface with an IPv6 default route in any table of others, each once, the best first.
     pub ways: Vec<Way6>,
-    /// Where the IPv6 default route of our own table leads.
-    pub steered: Option<IfName>,
+    /// The routing tables of ours and where their IPv6 default routes lead.
+    pub steered: Vec<(u32, IfName)>,
 }
 
 impl NetworkView {

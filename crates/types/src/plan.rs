@@ -97,7 +97,7 @@ pub struct LinkPlan {
     /// asked whether they are taken.
     pub addresses6: Vec<LinkAddress6>,
     /// Where packets of the segment leave, when that is not the machine's own way out; at most one for IPv4
-    /// and one for IPv6.
+    /// and one for IPv6 without a mark, behind those with one.
     pub steering: Vec<Steering>,
 }
 
@@ -111,6 +111,11 @@ pub struct Steering {
     pub public: IfName,
     /// The next router there.
     pub next: NextHop,
+    /// Only for packets that bear this mark ([`Pinned::mark`]), from [`Steering::MARKS`] on; absent: for all that
+    /// have none.
+    pub mark: Option<u32>,
+    /// The network on that link, which needs no router; only with a mark, others look for nearer ways first.
+    pub on_link: Option<Subnet4>,
 }
 
 /// The next router of a way out; absent where the link has only one other end.
@@ -126,8 +131,27 @@ pub enum NextHop {
 impl Steering {
     /// The routing table, in a range that nothing standard uses.
     pub const TABLE: u32 = 21_137;
-    /// Priority of the rule that looks for nearer ways in the main table; the rule with our table is the next.
+    /// Priority of the rule that looks for nearer ways in the main table. Rules with a mark come before it, the one
+    /// without behind it.
     pub const PRIORITY: u32 = 5_137;
+    /// The first of the marks; the routing table of a mark follows [`Steering::TABLE`] by as much as the mark
+    /// follows the one before this one.
+    pub const MARKS: u32 = 0x686e_0001;
+    /// Most marks.
+    pub const MOST_MARKS: u32 = 8;
+
+    /// The routing table.
+    pub const fn table(&self) -> u32 {
+        match self.mark {
+            Some(mark) => Self::TABLE + 1 + mark.saturating_sub(Self::MARKS),
+            None => Self::TABLE,
+        }
+    }
+
+    /// Whether `table` is one of ours.
+    pub const fn owns(table: u32) -> bool {
+        table >= Self::TABLE && table <= Self::TABLE + Self::MOST_MARKS
+    }
 }
 
 /// A bridge of ours.
@@ -187,9 +211,20 @@ pub struct FirewallPlan {
     pub forwards: Vec<PortForward>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
-    /// Interfaces that were the public one before and lead to the same network as the one that is: replies to what
-    /// began there come in by them.
-    pub former: BTreeSet<IfName>,
+    /// What began while one of these was the public interface goes on by it. Empty until the public interface was
+    /// exchanged for another one into the same network; then the one that is public is among them.
+    pub pinned: BTreeSet<Pinned>,
+}
+
+/// Connections that stay with the interface they began on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pinned {
+    /// The interface.
+    pub interface: IfName,
+    /// The address they were translated to.
+    pub address: Ipv4Addr,
+    /// Their packets bear this mark on their way to the routing decision ([`Steering::mark`]).
+    pub mark: u32,
 }
 
 /// A port of the host that leads to a device of a segment.

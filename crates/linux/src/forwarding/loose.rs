@@ -104,7 +104,8 @@ mod tests {
             fs::write(folder.path().join(name).join("rp_filter"), value).unwrap();
         }
         let value = |name: &str| read(&folder.path().join(name).join("rp_filter")).unwrap();
-        let all: BTreeSet<IfName> = ["eth0", "eth1", "eth2", "gone0"].map(|name| name.parse().unwrap()).into();
+        let all: BTreeSet<IfName> =
+            ["eth0", "eth1", "eth2", "gone0"].map(|name| name.parse().unwrap()).into();
         assert!(loose.apply(&all).unwrap());
         assert!(!loose.apply(&all).unwrap());
         assert_eq!(["eth0", "eth1", "eth2"].map(value), ["2", "0", "2"]);

@@ -123,8 +123,9 @@ pub(crate) fn compose(tables: &Tables, own: &Own) -> NetworkView {
         steered: tables
             .routes
             .iter()
-            .find(|route| route.table == Steering::TABLE && route.destination.prefix() == 0)
-            .and_then(|route| names.get(&route.interface).copied()),
+            .filter(|route| Steering::owns(route.table) && route.destination.prefix() == 0)
+            .filter_map(|route| Some((route.table, *names.get(&route.interface)?)))
+            .collect(),
         occupied: occupied(tables, own, &names),
         resolvers: tables.resolvers.clone(),
         host_name: tables.host_name.clone(),
@@ -135,7 +136,7 @@ pub(crate) fn compose(tables: &Tables, own: &Own) -> NetworkView {
 /// Whoever turns IPv6 forwarding on for the machine turns it on for interfaces to come, too; we do not.
 fn ipv6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Ipv6View {
     let Switches6 { available, disabled, forwarding: (all, default) } = &tables.switches6;
-    let mut routes: Vec<_> = tables.defaults6.iter().filter(|route| route.table != Steering::TABLE).collect();
+    let mut routes: Vec<_> = tables.defaults6.iter().filter(|route| !Steering::owns(route.table)).collect();
     routes.sort_by_key(|route| (route.table != MAIN_TABLE, route.metric));
     let mut uplinks = Vec::new();
     let mut ways: Vec<Way6> = Vec::new();
@@ -146,14 +147,14 @@ fn ipv6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Ipv6View {
             uplinks.extend((route.table == MAIN_TABLE).then_some(interface));
         }
     }
-    let steered = tables.defaults6.iter().find(|route| route.table == Steering::TABLE);
+    let steered = tables.defaults6.iter().filter(|route| Steering::owns(route.table));
     Ipv6View {
         available: *available,
         disabled: disabled.iter().copied().collect(),
         forwarding: *all && (!own.forwarding6 || *default),
         uplinks,
         ways,
-        steered: steered.and_then(|route| names.get(&route.interface).copied()),
+        steered: steered.filter_map(|route| Some((route.table, *names.get(&route.interface)?))).collect(),
     }
 }
 
@@ -254,7 +255,7 @@ fn default_route(routes: &[RouteRow]) -> Option<u32> {
 fn ways(routes: &[RouteRow], names: &BTreeMap<u32, IfName>) -> Vec<Way> {
     let leads = |route: &&RouteRow| {
         is_default(route.destination)
-            && route.table != Steering::TABLE
+            && !Steering::owns(route.table)
             && route.kind == UNICAST
             && route.interface != 0
             && !route.dead
@@ -282,11 +283,12 @@ fn occupied(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Vec<Oc
         }
     }
     let ours = |route: &RouteRow| {
-        own.addresses.iter().any(|(index, address)| {
-            *index == route.interface
-                && route.destination.prefix() >= address.prefix()
-                && address.contains(route.destination.address())
-        })
+        Steering::owns(route.table)
+            || own.addresses.iter().any(|(index, address)| {
+                *index == route.interface
+                    && route.destination.prefix() >= address.prefix()
+                    && address.contains(route.destination.address())
+            })
     };
     let routes = tables.routes.iter().filter(|route| {
         matches!(route.kind, UNICAST | LOCAL) && !is_default(route.destination) && !ours(route)

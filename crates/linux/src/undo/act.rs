@@ -8,10 +8,10 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use super::{TABLE, io_failure, process_start_time};
+use super::{RoutingRule, TABLE, io_failure, process_start_time};
 use crate::{
+    links::steering,
     netlink::{self, ACK, CREATE, EXCL, GENERIC, NETFILTER, Netlink, REQUEST, ROUTE, Refusal, attribute},
-    links::steering::{self, Rule},
     network::tables::{self, nl80211},
 };
 
@@ -141,13 +141,17 @@ pub(super) fn remove_table() -> Result<(), Refusal> {
     )
 }
 
-pub(super) fn remove_route(ipv6: bool, index: u32) -> Result<(), Refusal> {
-    let removed = steering::remove_route(&Netlink::open(ROUTE)?, ipv6, index);
+pub(super) fn remove_route(
+    ipv6: bool,
+    index: u32,
+    table: u32,
+    network: Option<Subnet4>,
+) -> Result<(), Refusal> {
+    let removed = steering::remove_route(&Netlink::open(ROUTE)?, ipv6, index, table, network);
     gone_is_fine(removed, &[libc::ESRCH, libc::ENODEV, libc::EAFNOSUPPORT])
 }
 
-pub(super) fn remove_rule(ipv6: bool, interface: IfName, nearer: bool) -> Result<(), Refusal> {
-    let rule = if nearer { Rule::Nearer } else { Rule::Out };
+pub(super) fn remove_rule(ipv6: bool, interface: IfName, rule: RoutingRule) -> Result<(), Refusal> {
     let removed = steering::remove_rule(&Netlink::open(ROUTE)?, ipv6, interface, rule);
     gone_is_fine(removed, &[libc::ENOENT, libc::EAFNOSUPPORT])
 }
