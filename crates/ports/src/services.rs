@@ -19,6 +19,7 @@ pub const MESSAGE_LIMIT: usize = 16 * 1024;
 
 /// From the control process to the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a few are sent for each start, one at a time")]
 pub enum ToWorker {
     /// Serve this segment. Descriptors: the packet socket (AF_PACKET, bound to the interface, filtered to
     /// DHCP requests and ARP), then the lease journal (opened for reading and appending).
