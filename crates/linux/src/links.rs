@@ -6,7 +6,10 @@
 
 mod announced;
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use hn_ports::{Changed, Links};
 use hn_types::{
@@ -16,6 +19,7 @@ use hn_types::{
 
 use self::announced::Announced;
 use crate::{
+    neighbour::manager::{Claimant, Manager},
     netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
     network::{
         Watch,
@@ -41,6 +45,8 @@ pub struct LinuxLinks {
     /// What stands, in the order in which it was done.
     done: Vec<Done>,
     plan: LinkPlan,
+    /// Who is asked to leave alone what we configure.
+    manager: Option<Manager>,
     /// The watcher lives as long as the lane.
     _watch: Option<Watch>,
 }
@@ -106,7 +112,12 @@ impl LinuxLinks {
     /// A lane that has done nothing yet. `watch` ends with it.
     pub const fn new(journal: Rc<UndoJournal>, watch: Option<Watch>) -> Self {
         let plan = LinkPlan { bridge: None, addresses: Vec::new(), addresses6: Vec::new() };
-        Self { journal, done: Vec::new(), plan, _watch: watch }
+        Self { journal, done: Vec::new(), plan, manager: None, _watch: watch }
+    }
+
+    /// The lane on a machine where NetworkManager may run.
+    pub(crate) fn beside(self, manager: Manager) -> Self {
+        Self { manager: Some(manager), ..self }
     }
 
     fn make(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError> {
@@ -392,7 +403,11 @@ impl LinuxLinks {
 
 impl Links for LinuxLinks {
     async fn apply(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError> {
-        match self.make(plan) {
+        // Whoever configures an interface too is off it before we touch it, and back on it when we have left.
+        if let Some(manager) = &self.manager {
+            manager.claim(Claimant::Links, &interfaces(plan)).await?;
+        }
+        let made = match self.make(plan) {
             Ok(changed) => {
                 self.plan = plan.clone();
                 Ok(changed)
@@ -403,8 +418,21 @@ impl Links for LinuxLinks {
                 let again = self.make(&old).err();
                 Err(with_rollback(error, again.as_slice()))
             }
+        };
+        if let Some(manager) = &self.manager {
+            manager.release(Claimant::Links, &interfaces(&self.plan)).await;
         }
+        made
     }
+}
+
+/// Every interface that the plan says something of.
+fn interfaces(plan: &LinkPlan) -> BTreeSet<IfName> {
+    let LinkPlan { bridge, addresses, addresses6 } = plan;
+    let bridged = bridge.iter().flat_map(|bridge| bridge.members.iter().copied().chain(Some(bridge.name)));
+    let addressed = addresses.iter().map(|address| address.interface);
+    let addressed6 = addresses6.iter().map(|address| address.interface);
+    bridged.chain(addressed).chain(addressed6).collect()
 }
 
 /// Tells the bridge's address from that of a virtual adapter.

@@ -31,7 +31,10 @@ use self::act::{
     end_process, remove_address, remove_address6, remove_link, remove_table, restore_master, restore_sysctl,
     set_down,
 };
-use crate::netlink::{Refusal, errno_text};
+use crate::{
+    neighbour::manager::restore_now,
+    netlink::{Refusal, errno_text},
+};
 
 /// The inverse of one change to the system. Every inverse is idempotent: what is gone already is undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,13 @@ pub enum Undo {
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Let NetworkManager manage an interface again. What it was asked for holds until it is taken back.
+    Unmanaged {
+        /// The interface.
+        interface: IfName,
+        /// The UUID of the profile that was active on it.
+        profile: Option<String>,
+    },
     /// End a process that we started.
     Process {
         /// Its id.
@@ -259,6 +269,12 @@ impl UndoJournal {
                 Ok(()) => {
                     tracing::info!(?undo, "undid what an earlier run left behind");
                     struck.push(id);
+                }
+                // A program that is away is asked when it is back; nothing of ours is left but its note.
+                Err(error)
+                    if error.kind == DriverErrorKind::Gone && matches!(undo, Undo::Unmanaged { .. }) =>
+                {
+                    tracing::info!(?undo, %error, "left for later");
                 }
                 Err(error) => {
                     tracing::warn!(?undo, %error, "cannot undo what an earlier run left behind");
@@ -444,6 +460,7 @@ impl Undo {
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
             Self::FirewallTable => remove_table()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
+            Self::Unmanaged { interface, profile } => restore_now(*interface, profile.as_deref()),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)
                 .map_err(|error| io_failure("end the process", Path::new(&pid.to_string()), &error)),
         }
