@@ -87,12 +87,12 @@ impl Platform for LinuxPlatform {
         let worker = services.trouble();
         let manager = Manager::open(SystemBus::default(), Rc::clone(&journal));
         let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone()).beside(manager.clone());
-        let watch = Watch::open(resolvers, Rc::clone(&journal), events)?;
+        let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
         Ok(Lanes {
             radio,
             links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager),
             forwarding: LinuxForwarding::new(Rc::clone(&journal)),
-            firewall: LinuxFirewall::new(journal),
+            firewall: LinuxFirewall::new(journal).watching(events),
             services,
             dependencies: dependencies::look(worker),
             stations: LinuxRadio::stations(),
