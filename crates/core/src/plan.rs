@@ -16,10 +16,11 @@ use core::time::Duration;
 use hn_types::{
     IfName, MacAddr, Ssid, Subnet4, Subnet6,
     network::NetworkView,
+    observed::MovedPort,
     plan::{
         ApPlan, BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, FirewallSegment6, Forwarding6,
-        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, Reach, ServicePlan,
-        ServiceSegment,
+        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, NameRedirect, Reach,
+        ServicePlan, ServiceSegment,
     },
     settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
@@ -86,6 +87,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) machine_id: &'a str,
     pub(crate) mappings: &'a [PortMapping],
     pub(crate) devices: &'a Devices,
+    pub(crate) moved: &'a [MovedPort],
     pub(crate) closed: &'a [IfName],
 }
 
@@ -189,6 +191,13 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
                 Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
         }
         serve_ipv6(&mut plan, side.interface, public, around);
+        let led = |moved: &MovedPort| NameRedirect {
+            private: side.interface,
+            protocol: moved.protocol,
+            address: address.address(),
+            port: moved.port,
+        };
+        plan.firewall.names = around.moved.iter().map(led).collect();
         if let Some(public) = public {
             let leads = |mapping: &PortMapping| {
                 forward(mapping, public, (side.interface, address), around.devices, around.domain).ok()

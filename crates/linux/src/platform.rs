@@ -90,9 +90,9 @@ impl Platform for LinuxPlatform {
         let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
         Ok(Lanes {
             radio,
-            links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager),
+            links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager.clone()),
             forwarding: LinuxForwarding::new(Rc::clone(&journal)),
-            firewall: LinuxFirewall::new(journal).watching(events),
+            firewall: LinuxFirewall::new(journal).watching(events).beside(manager),
             services,
             dependencies: dependencies::look(worker),
             stations: LinuxRadio::stations(),

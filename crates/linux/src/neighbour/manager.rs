@@ -147,10 +147,8 @@ impl Manager {
         let claimed = timeout(PATIENCE, async {
             let _turn = shared.turn.lock().await;
             let found = shared.look(&new).await?;
-            if let Some((name, active)) = found.iter().find_map(|(name, device)| {
-                device.profile.as_ref().filter(|active| active.shares).map(|active| (*name, active))
-            }) {
-                return Ok(Err(conflict(name, active)));
+            if let Err(conflict) = refuse_shared(&found) {
+                return Ok(Err(conflict));
             }
             shared.claims.borrow_mut().wanted.entry(claimant).or_default().extend(&new);
             for (name, device) in found {
@@ -169,6 +167,19 @@ impl Manager {
         shared.claims.borrow_mut().wanted.entry(claimant).or_default().extend(&new);
         shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Refuses an interface on which it shares a connection itself.
+    ///
+    /// # Errors
+    ///
+    /// `Busy`, with the profile and how to end it.
+    pub(crate) async fn shares_none(&self, names: &BTreeSet<IfName>) -> Result<(), DriverError> {
+        match timeout(PATIENCE, self.shared.look(names)).await {
+            Ok(Ok(found)) => refuse_shared(&found),
+            // Who cannot be asked cannot be accused.
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
     }
 
     /// The claimant needs only these interfaces any more. What nobody needs is given back.
@@ -430,6 +441,13 @@ fn shares(profile: &Profile) -> bool {
     })
 }
 
+fn refuse_shared(found: &BTreeMap<IfName, Managed>) -> Result<(), DriverError> {
+    let shared = found.iter().find_map(|(name, device)| {
+        device.profile.as_ref().filter(|active| active.shares).map(|active| (*name, active))
+    });
+    shared.map_or(Ok(()), |(name, active)| Err(conflict(name, active)))
+}
+
 fn conflict(interface: IfName, active: &Active) -> DriverError {
     // The name is a person's, and the remedy is for a shell.
     let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -444,7 +462,15 @@ fn conflict(interface: IfName, active: &Active) -> DriverError {
 
 /// Lets it manage the interface again. One that is gone, or managed by somebody's decision, needs nothing.
 async fn restore(bus: &SystemBus, name: IfName, profile: Option<&str>) -> Result<(), Trouble> {
-    let Some(path) = device(bus, name).await? else { return Ok(()) };
+    let away = |cause: &str| Err(Trouble::Absent(cause.into()));
+    if !bus.present(NAME).await {
+        return away("NetworkManager does not run");
+    }
+    let Some(path) = device(bus, name).await? else {
+        // While it starts it does not know every interface yet.
+        let exists = nix::net::if_::if_nametoindex(name.as_str()).is_ok();
+        return if exists { away("NetworkManager does not know the interface yet") } else { Ok(()) };
+    };
     let object = Object { name: NAME, path: path.as_str(), interface: DEVICE };
     if get::<bool>(bus, object, "Managed").await? {
         return Ok(());
