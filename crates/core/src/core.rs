@@ -34,6 +34,7 @@ use crate::{
     lanes::Lanes,
     plan::{self, Intent, Surroundings, SystemPlan},
     radio::{self, Refusal, radio_plan},
+    renumber::Moves,
     roles::Half,
     sessions::Sessions,
     subnet::Subnets,
@@ -85,6 +86,7 @@ pub struct Core {
     /// What connections are to be while one side of a pair is missing.
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
+    pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// Firewall rules that others took away.
@@ -137,6 +139,7 @@ impl Core {
             shared: Shared::default(),
             half: Half::default(),
             subnets: Subnets::default(),
+            moves: Moves::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
             guard: Guard::default(),
@@ -267,7 +270,8 @@ impl Core {
             reservations: &self.settings.reservations,
             subnets: self.subnets,
             domain: &self.config.domain,
-            lease_time: self.config.lease_time,
+            lease_time: self.lease_time(),
+            moves: self.moves.count,
             host_name,
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,

@@ -83,6 +83,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) subnets: Subnets,
     pub(crate) domain: &'a str,
     pub(crate) lease_time: Duration,
+    /// How often the segment changed its network.
+    pub(crate) moves: u32,
     pub(crate) host_name: &'a str,
     pub(crate) machine_id: &'a str,
     pub(crate) mappings: &'a [PortMapping],
@@ -250,6 +252,7 @@ fn serve(
 ) {
     let (first, last) = pool(address);
     plan.links.addresses.push(LinkAddress { interface, address });
+    plan.links.moves = around.moves;
     plan.firewall.segments.push(FirewallSegment { interface, subnet: Some(address), reach, ipv6: None });
     plan.services.segment = Some(ServiceSegment {
         interface,

@@ -133,6 +133,7 @@ impl Core {
             if !moved.is_empty() {
                 view.detail.push(format!("{cause}; until then devices are answered past it"));
             }
+            view.detail.extend(self.dispute());
             view.detail.extend(self.troubles.values().cloned());
             view.detail.extend(self.lanes.failures());
         }

@@ -82,7 +82,15 @@ pub struct LinuxFirewall {
 impl LinuxFirewall {
     /// A lane that writes down in `journal` that it is about to make the table.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
-        Self { journal, entry: None, resting: None, held: Vec::new(), events: None, watch: None, manager: None }
+        Self {
+            journal,
+            entry: None,
+            resting: None,
+            held: Vec::new(),
+            events: None,
+            watch: None,
+            manager: None,
+        }
     }
 
     /// The same lane, which reports to `events` when somebody else removes or changes the table. It needs a

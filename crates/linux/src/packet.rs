@@ -164,6 +164,8 @@ pub(crate) fn dhcp_guard(interface: IfName) -> Result<OwnedFd, PortError> {
         attach_filter(socket.as_fd(), &NOTHING)?;
         bind_to_device(&socket, interface)?;
         bind(&socket, &address)?;
+        // Having found it free, we let a server have it that comes later and serves other interfaces.
+        set_socket_reuseaddr(&socket, true)?;
         Ok(socket)
     };
     make().map_err(|error| port_error(Transport::Udp, address.into(), interface, &error))
@@ -215,6 +217,8 @@ pub(crate) fn dns_sockets(interface: IfName, address: IpAddr) -> Result<DnsSocke
         let _ = set_socket_recv_buffer_size_force(&socket, DNS_BUFFER);
         let _ = set_socket_send_buffer_size(&socket, DNS_BUFFER);
         bind(&socket, &SocketAddr::new(address, port))?;
+        // As for the guard.
+        set_socket_reuseaddr(&socket, true)?;
         Ok(socket)
     };
     let tcp = |port: u16| {

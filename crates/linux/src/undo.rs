@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use self::act::{
     end_process, remove_address, remove_address6, remove_link, remove_table, restore_master, restore_sysctl,
-    set_down,
+    set_down, set_up,
 };
 use crate::{
     neighbour::manager::restore_now,
@@ -74,6 +74,13 @@ pub enum Undo {
         /// It had never been up: its queueing discipline was `noop`, which the kernel replaces for good when
         /// an interface is set up.
         fresh: bool,
+    },
+    /// Set an interface up again that is down for a moment.
+    LinkDown {
+        /// The interface, for messages.
+        interface: IfName,
+        /// Its index, which is what counts.
+        index: u32,
     },
     /// Remove an interface that we made.
     Link {
@@ -454,6 +461,9 @@ impl Undo {
             }
             Self::LinkUp { interface, index, fresh } => set_down(*index, *fresh)
                 .map_err(|refusal| driver_error("set the interface down", interface, &refusal)),
+            Self::LinkDown { interface, index } => {
+                set_up(*index).map_err(|refusal| driver_error("set the interface up", interface, &refusal))
+            }
             Self::Link { name, index } => remove_link(*name, *index)
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)

@@ -22,6 +22,9 @@ fn devices_have_names_whoever_holds_the_port(set_up: fn(&mut Machine) -> Result<
         return;
     }
     let mut machine = Machine::new().unwrap();
+    // What it leaves in the kernel for good is there before.
+    set_up(&mut machine).unwrap();
+    machine.end_daemon().unwrap();
     let before = SystemState::capture(&machine.scene.router, &[]).unwrap();
     set_up(&mut machine).unwrap();
     machine.scene.product.start(&machine.scene.router).unwrap();

@@ -96,6 +96,9 @@ pub struct LinkPlan {
     /// IPv6 addresses of ours, on interfaces that `addresses` names too. They are usable at once: nobody is
     /// asked whether they are taken.
     pub addresses6: Vec<LinkAddress6>,
+    /// How often devices had to leave a network of ours for another one. When it rises, wires are interrupted for a
+    /// moment once the old address is gone: whoever notices asks for an address again.
+    pub moves: u32,
 }
 
 /// A bridge of ours.

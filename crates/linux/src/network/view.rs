@@ -68,6 +68,7 @@ impl Own {
                 Undo::Sysctl { .. }
                 | Undo::Address6 { .. }
                 | Undo::LinkUp { .. }
+                | Undo::LinkDown { .. }
                 | Undo::BridgeMember { .. }
                 | Undo::FirewallTable
                 | Undo::Unmanaged { .. }
