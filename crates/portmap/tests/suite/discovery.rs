@@ -30,10 +30,10 @@ fn each_client_finds_what_it_knows() {
         ("urn:schemas-upnp-org:device:InternetGatewayDevice:2", 1, "/2/rootDesc.xml"),
         ("urn:schemas-upnp-org:service:WANIPConnection:1", 1, "/rootDesc.xml"),
         ("urn:schemas-upnp-org:service:WANIPConnection:2", 1, "/2/rootDesc.xml"),
-        ("urn:schemas-upnp-org:service:WANIPv6FirewallControl:1", 1, "/2/rootDesc.xml"),
+        ("urn:schemas-upnp-org:service:WANIPv6FirewallControl:1", 2, "/rootDesc.xml"),
         ("urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1", 2, "/rootDesc.xml"),
         ("upnp:rootdevice", 2, "/rootDesc.xml"),
-        ("ssdp:all", 21, "/rootDesc.xml"),
+        ("ssdp:all", 22, "/rootDesc.xml"),
     ] {
         let answers = lab.send(Channel::Ssdp, device(20), &search(kind, None));
         assert_eq!(answers.len(), count, "{kind}");
@@ -123,7 +123,7 @@ fn the_end_is_announced() {
     let outputs = lab.outputs();
     assert!(outputs.contains(&Output::Close { conn }));
     let byes = datagrams(outputs);
-    assert_eq!(byes.len(), 42);
+    assert_eq!(byes.len(), 44);
     for (to, bytes) in byes {
         assert_eq!(to.port(), 1_900);
         assert_eq!(field(&text(bytes), "NTS"), "ssdp:byebye");

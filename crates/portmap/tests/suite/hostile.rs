@@ -205,7 +205,7 @@ fn searches_that_wait_are_bounded() {
             .filter(|(to, _)| !to.ip().is_multicast())
             .count();
     }
-    assert_eq!(sent, limits.searches * 21);
+    assert_eq!(sent, limits.searches * 22);
 }
 
 #[test]
