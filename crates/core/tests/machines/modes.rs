@@ -331,6 +331,7 @@ fn while_port_53_is_held_what_devices_ask_is_led_to_the_port_that_the_name_serve
     let moved = vec![MovedPort { protocol: Protocol::Tcp, port: 10_053 }];
     let event = ServiceEvent::DnsMoved { moved, cause: "TCP port 53 is held by dnsmasq".into() };
     world.platform(PlatformEvent::Service(event));
+    world.run();
     world.assert_converged();
     let led = NameRedirect {
         private: name("eth1"),

@@ -138,9 +138,9 @@ fn a_taken_network_is_avoided_and_a_chosen_one_is_kept() {
     world.platform(taken("192.168.137.0/24"));
     share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
     assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"));
-    world.platform(taken("192.168.138.0/24"));
+    world.platform(taken("192.168.139.0/24"));
     world.run();
-    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"), "sticky while it runs");
+    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"), "sticky while nobody wants it");
     world.root(Command::Unshare).unwrap();
     share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
     assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.137.1/24"));
