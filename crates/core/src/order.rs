@@ -194,7 +194,7 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .collect();
     let steering =
         held.steering.iter().filter(|steering| goal.links.steering.contains(steering)).copied().collect();
-    LinkPlan { bridge, addresses, addresses6, steering }
+    LinkPlan { bridge, addresses, addresses6, steering, moves: goal.links.moves }
 }
 
 #[cfg(test)]

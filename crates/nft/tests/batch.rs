@@ -356,7 +356,7 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 internal_port,
             })
             .collect();
-        FirewallPlan { segments, forwards, closed, pinned }
+        FirewallPlan { segments, forwards, closed, names: Vec::new(), pinned }
     })
 }
 

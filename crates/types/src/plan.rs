@@ -99,6 +99,9 @@ pub struct LinkPlan {
     /// Where packets of the segment leave, when that is not the machine's own way out; at most one for IPv4
     /// and one for IPv6 without a mark, behind those with one.
     pub steering: Vec<Steering>,
+    /// How often devices had to leave a network of ours for another one. When it rises, wires are interrupted for a
+    /// moment once the old address is gone: whoever notices asks for an address again.
+    pub moves: u32,
 }
 
 /// What comes from a segment and has no nearer way leaves by the public interface, whatever the machine's own
@@ -214,6 +217,8 @@ pub struct FirewallPlan {
     /// What began while one of these was the public interface goes on by it. Empty until the public interface was
     /// exchanged for another one into the same network; then the one that is public is among them.
     pub pinned: BTreeSet<Pinned>,
+    /// Where devices' questions go while another program holds port 53.
+    pub names: Vec<NameRedirect>,
 }
 
 /// Connections that stay with the interface they began on.
@@ -225,6 +230,19 @@ pub struct Pinned {
     pub address: Ipv4Addr,
     /// Their packets bear this mark on their way to the routing decision ([`Steering::mark`]).
     pub mark: u32,
+}
+
+/// What devices ask at port 53 of the host's private address goes to another port of the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameRedirect {
+    /// The private interface; what comes in elsewhere is not concerned.
+    pub private: IfName,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The host's address there.
+    pub address: Ipv4Addr,
+    /// Where the name server listens.
+    pub port: u16,
 }
 
 /// A port of the host that leads to a device of a segment.

@@ -69,10 +69,12 @@ impl Own {
                 Undo::Sysctl { .. }
                 | Undo::Address6 { .. }
                 | Undo::LinkUp { .. }
+                | Undo::LinkDown { .. }
                 | Undo::BridgeMember { .. }
                 | Undo::Route { .. }
                 | Undo::Rule { .. }
                 | Undo::FirewallTable
+                | Undo::Unmanaged { .. }
                 | Undo::Process { .. } => {}
             }
         }
