@@ -38,7 +38,7 @@ use rustix::{
 
 use self::watch::Watch;
 use crate::{
-    neighbour::{bus::SystemBus, firewalld::Firewalld},
+    neighbour::{bus::SystemBus, firewalld::Firewalld, manager::Manager},
     netlink::{NETFILTER, errno_text},
     undo::{EntryId, Undo, UndoJournal},
 };
@@ -80,13 +80,23 @@ pub struct LinuxFirewall {
     /// Since the first table was wanted.
     watch: Option<Watch>,
     firewalld: Firewalld,
+    /// Who may share a connection there already.
+    manager: Option<Manager>,
 }
 
 impl LinuxFirewall {
     /// A lane that writes down in `journal` that it is about to make the table.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
-        let firewalld = Firewalld::new(SystemBus::default(), Rc::clone(&journal));
-        Self { journal, entry: None, resting: None, held: Vec::new(), events: None, watch: None, firewalld }
+        Self {
+            firewalld: Firewalld::new(SystemBus::default(), Rc::clone(&journal)),
+            journal,
+            entry: None,
+            resting: None,
+            held: Vec::new(),
+            events: None,
+            watch: None,
+            manager: None,
+        }
     }
 
     /// The same lane, which reports to `events` when somebody else removes or changes the table. It needs a
@@ -94,6 +104,11 @@ impl LinuxFirewall {
     #[must_use]
     pub fn watching(self, events: EventSink) -> Self {
         Self { events: Some(events), ..self }
+    }
+
+    /// The lane on a machine where NetworkManager may run.
+    pub(crate) fn beside(self, manager: Manager) -> Self {
+        Self { manager: Some(manager), ..self }
     }
 
     /// Makes the table be `wanted`: in one transaction, with the old one in force until it succeeds.
@@ -203,6 +218,11 @@ impl Firewall for LinuxFirewall {
         let begins: Vec<_> =
             plan.segments.iter().filter(|segment| !self.held.contains(segment)).copied().collect();
         if !begins.is_empty() {
+            if let Some(manager) = &self.manager {
+                // Its rules would be accused next; but they are there because it shares, and that is what has to end.
+                let interfaces = begins.iter().map(|segment| segment.interface).collect();
+                manager.shares_none(&interfaces).await?;
+            }
             let begins = FirewallPlan { segments: begins, ..plan.clone() };
             let (found, asked) = self.open(&begins).await;
             if let Some(refusal) = foreign::refusal(&found, asked.as_deref()) {

@@ -202,3 +202,6 @@ row!(nobody: |_: &mut Machine| Ok(Neighbour::default()));
 row!(ufw: neighbour::ufw);
 row!(firewalld: neighbour::firewalld);
 row!(docker: neighbour::docker);
+row!(network_manager: neighbour::network_manager);
+row!(dnsmasq: neighbour::dnsmasq);
+row!(unbound: neighbour::unbound);

@@ -2,3 +2,4 @@
 
 pub mod bus;
 pub mod firewalld;
+pub(crate) mod manager;
