@@ -8,8 +8,8 @@
 use alloc::{format, vec, vec::Vec};
 
 use hn_types::{
-    IfName, Subnet4,
-    plan::{FirewallPlan, PortForward},
+    IfName, Subnet4, Subnet6,
+    plan::{FirewallPlan, Pinhole, PortForward},
 };
 
 use crate::{
@@ -74,6 +74,29 @@ pub(crate) fn inward(plan: &FirewallPlan, private: IfName) -> Vec<Rule> {
             Statement::Verdict(Verdict::Accept),
         ]);
         rules.push(Rule { statements, comment: text(forward) });
+    }
+    rules
+}
+
+/// What a device of `private` lets in over IPv6: the first packet of a connection, the rest is established. Nothing
+/// unless packets of the segment are forwarded, and nothing for an address that is not of its prefix.
+pub(crate) fn pinholes(plan: &FirewallPlan, private: IfName, (public, prefix): (IfName, Subnet6)) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let ours = |hole: &&Pinhole| {
+        hole.private == private && hole.public == public && prefix.contains(hole.address)
+    };
+    for hole in plan.pinholes.iter().filter(ours) {
+        let at = |side, address| Subnet6::new(address, 128).map(|host| Match::Address6(side, host));
+        let mut statements =
+            vec![on(Side::In, Op::Is, Compared::Name(public)), Statement::Match(Match::Ipv6)];
+        let remote = hole.remote.and_then(|remote| at(Side::In, remote));
+        statements.extend(remote.into_iter().chain(at(Side::Out, hole.address)).map(Statement::Match));
+        statements.extend([
+            Statement::Match(Match::Port(hole.protocol.number(), hole.port)),
+            Statement::Match(Match::State(CtStates::NEW)),
+            Statement::Verdict(Verdict::Accept),
+        ]);
+        rules.push(Rule { statements, comment: format!("{} {} of {}", hole.protocol, hole.port, hole.address) });
     }
     rules
 }

@@ -33,7 +33,11 @@ impl Ruleset {
             forward.extend(parts.forward());
             guards.extend(parts.guard());
             branches.push(parts.outward());
-            branches.push(parts.inward(mapping::inward(plan, segment.interface)));
+            let mut mapped = mapping::inward(plan, segment.interface);
+            mapped.extend(
+                parts.passage6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
+            );
+            branches.push(parts.inward(mapped));
             input.extend(parts.input());
             postrouting.extend(parts.postrouting());
             postrouting.extend(parts.postrouting6());

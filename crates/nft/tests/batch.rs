@@ -11,7 +11,7 @@ use hn_nft::{
 };
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, PortForward, Reach},
+    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Pinhole, PortForward, Reach},
     settings::Protocol,
 };
 use proptest::prelude::*;
@@ -114,6 +114,36 @@ fn golden(file: &str, found: &str) {
         assert_eq!(expected, found, "{file} line {}", number + 1);
     }
     assert_eq!(expected.lines().count(), found.lines().count());
+}
+
+#[test]
+fn a_pinhole_opens_one_port_of_one_device_of_the_prefix_to_new_connections() {
+    let hole = |address: &str, remote: Option<&str>| Pinhole {
+        public: name("eth0"),
+        private: name("hnap0"),
+        protocol: Protocol::Tcp,
+        address: address.parse().unwrap(),
+        port: 8080,
+        remote: remote.map(|remote| remote.parse().unwrap()),
+    };
+    let lines = |plan: &FirewallPlan| {
+        let text = Ruleset::of(plan, known).to_string();
+        text.lines().filter(|line| line.contains("8080")).map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let mut plan = dual();
+    plan.pinholes = vec![
+        hole("fd12:3456:789a:1::9", None),
+        hole("fd12:3456:789a:1::a", Some("2001:db8::1")),
+        hole("fd12:3456:789a:2::9", None),
+    ];
+    let opened = lines(&plan);
+    assert_eq!(opened.len(), 2, "the third is of no prefix of ours: {opened:?}");
+    for part in ["iifname \"eth0\"", "fd12:3456:789a:1::9", "tcp", "new", "accept"] {
+        assert!(opened[0].contains(part), "{part}: {opened:?}");
+    }
+    assert!(opened[1].contains("saddr 2001:db8::1") && !opened[0].contains("saddr"), "{opened:?}");
+    plan.segments[0].reach = Reach::Host;
+    assert!(lines(&plan).is_empty(), "nothing is forwarded, so nothing is open");
 }
 
 #[test]
@@ -310,7 +340,10 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     );
     let forwards = proptest::collection::vec(forward, 0..4);
     let closed = proptest::collection::btree_set(interface(), 0..3);
-    (proptest::collection::vec(segment, 0..5), forwards, closed).prop_map(|(segments, forwards, closed)| {
+    let hole = (any::<bool>(), any::<u128>(), any::<u16>(), proptest::option::of(any::<u128>()));
+    let holes = proptest::collection::vec((hole, any::<proptest::sample::Index>()), 0..4);
+    let parts = (proptest::collection::vec(segment, 0..5), forwards, holes, closed);
+    parts.prop_map(|(segments, forwards, holes, closed)| {
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
@@ -323,7 +356,25 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 internal_port,
             })
             .collect();
-        FirewallPlan { segments, forwards, closed }
+        let pinholes = holes
+            .into_iter()
+            .filter(|_| !segments.is_empty())
+            .filter_map(|((tcp, address, port, remote), segment)| {
+                let FirewallSegment { interface: private, reach, ipv6, .. } = segment.get(&segments);
+                let Reach::Public(public) = *reach else { return None };
+                // Half of them of the prefix, which the others miss.
+                let inside = ipv6.filter(|_| port % 2 == 0).map(|ipv6| ipv6.address.address());
+                Some(Pinhole {
+                    public,
+                    private: *private,
+                    protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
+                    address: inside.unwrap_or_else(|| address.into()),
+                    port,
+                    remote: remote.map(Into::into),
+                })
+            })
+            .collect();
+        FirewallPlan { segments, forwards, pinholes, closed }
     })
 }
 

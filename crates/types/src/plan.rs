@@ -150,6 +150,8 @@ pub struct FirewallPlan {
     pub segments: Vec<FirewallSegment>,
     /// Ports that lead into a segment.
     pub forwards: Vec<PortForward>,
+    /// Ports of devices that are open over IPv6.
+    pub pinholes: Vec<Pinhole>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
 }
@@ -169,6 +171,23 @@ pub struct PortForward {
     pub address: Ipv4Addr,
     /// Its port.
     pub internal_port: u16,
+}
+
+/// A port of a device that anybody outside may open connections to over IPv6, where nothing is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinhole {
+    /// Where the connections come in.
+    pub public: IfName,
+    /// The private interface of the segment.
+    pub private: IfName,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The device.
+    pub address: Ipv6Addr,
+    /// Its port.
+    pub port: u16,
+    /// Only this host may; absent: everybody.
+    pub remote: Option<Ipv6Addr>,
 }
 
 /// One private segment.
