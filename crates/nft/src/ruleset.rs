@@ -106,6 +106,8 @@ pub enum Match {
     Protocol(u8),
     /// It is of this protocol, TCP or UDP, and for this port.
     Port(u8, u16),
+    /// It is of this protocol, TCP or UDP, and from this port.
+    PortFrom(u8, u16),
     /// Its destination was rewritten.
     Redirected,
     /// The state of its connection is one of these.
@@ -305,6 +307,9 @@ impl fmt::Display for Match {
             Self::Port(6, port) => write!(f, "tcp dport {port}"),
             Self::Port(17, port) => write!(f, "udp dport {port}"),
             Self::Port(number, port) => write!(f, "meta l4proto {number} th dport {port}"),
+            Self::PortFrom(6, port) => write!(f, "tcp sport {port}"),
+            Self::PortFrom(17, port) => write!(f, "udp sport {port}"),
+            Self::PortFrom(number, port) => write!(f, "meta l4proto {number} th sport {port}"),
             Self::Redirected => f.write_str("ct status dnat"),
             Self::State(states) => write!(f, "ct state {states}"),
             Self::Assured => f.write_str("ct status assured"),

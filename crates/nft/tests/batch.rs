@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use hn_nft::{
     Batch, Chain, Compared, CtStates, Foreign, Hook, Installed, Match, Object, Op, Request, Rule, Ruleset,
@@ -12,6 +15,7 @@ use hn_nft::{
 use hn_types::{
     IfName, Subnet4, Subnet6,
     plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Pinhole, PortForward, Reach},
+    portmap::MapRemote,
     settings::Protocol,
 };
 use proptest::prelude::*;
@@ -124,7 +128,7 @@ fn a_pinhole_opens_one_port_of_one_device_of_the_prefix_to_new_connections() {
         protocol: Protocol::Tcp,
         address: address.parse().unwrap(),
         port: 8080,
-        remote: remote.map(|remote| remote.parse().unwrap()),
+        remote: remote.map(|remote| MapRemote { address: remote.parse().unwrap(), prefix: 64, port: 53 }),
     };
     let lines = |plan: &FirewallPlan| {
         let text = Ruleset::of(plan, known).to_string();
@@ -141,7 +145,8 @@ fn a_pinhole_opens_one_port_of_one_device_of_the_prefix_to_new_connections() {
     for part in ["iifname \"eth0\"", "fd12:3456:789a:1::9", "tcp", "new", "accept"] {
         assert!(opened[0].contains(part), "{part}: {opened:?}");
     }
-    assert!(opened[1].contains("saddr 2001:db8::1") && !opened[0].contains("saddr"), "{opened:?}");
+    assert!(opened[1].contains("saddr 2001:db8::/64") && opened[1].contains("tcp sport 53"), "{opened:?}");
+    assert!(!opened[0].contains("saddr") && !opened[0].contains("sport"), "{opened:?}");
     plan.segments[0].reach = Reach::Host;
     assert!(lines(&plan).is_empty(), "nothing is forwarded, so nothing is open");
 }
@@ -243,7 +248,7 @@ fn an_ordinary_packet_meets_no_more_than_this() {
             | Statement::Redirect(..)
             | Statement::ClampSegment => 3,
             Statement::Match(Match::TcpSyn) => 5,
-            Statement::Match(Match::Port(..)) => 4,
+            Statement::Match(Match::Port(..) | Match::PortFrom(..)) => 4,
             Statement::Counter | Statement::Masquerade | Statement::Verdict(_) | Statement::Other(_) => 1,
         };
         rule.statements.iter().map(expressions).sum()
@@ -334,26 +339,32 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     );
     let segment = (interface(), proptest::option::of(subnet()), reach, proptest::option::of(ipv6))
         .prop_map(|(interface, subnet, reach, ipv6)| FirewallSegment { interface, subnet, reach, ipv6 });
+    let remote = |bits: u8| (any::<u128>(), 0..=bits, any::<u16>());
     let forward = (
         (interface(), any::<bool>(), any::<u32>(), any::<u16>(), any::<u16>()),
-        any::<proptest::sample::Index>(),
+        (any::<proptest::sample::Index>(), proptest::option::of(remote(32))),
     );
     let forwards = proptest::collection::vec(forward, 0..4);
     let closed = proptest::collection::btree_set(interface(), 0..3);
-    let hole = (any::<bool>(), any::<u128>(), any::<u16>(), proptest::option::of(any::<u128>()));
+    let hole = (any::<bool>(), any::<u128>(), any::<u16>(), proptest::option::of(remote(128)));
     let holes = proptest::collection::vec((hole, any::<proptest::sample::Index>()), 0..4);
     let parts = (proptest::collection::vec(segment, 0..5), forwards, holes, closed);
     parts.prop_map(|(segments, forwards, holes, closed)| {
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
-            .map(|((public, tcp, address, external_port, internal_port), segment)| PortForward {
+            .map(|((public, tcp, address, external_port, internal_port), (segment, remote))| PortForward {
                 public,
                 private: segment.get(&segments).interface,
                 protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
                 external_port,
                 address: address.into(),
                 internal_port,
+                remote: remote.map(|(address, prefix, port)| MapRemote {
+                    address: Ipv4Addr::from(address as u32).into(),
+                    prefix,
+                    port,
+                }),
             })
             .collect();
         let pinholes = holes
@@ -370,7 +381,11 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                     protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
                     address: inside.unwrap_or_else(|| address.into()),
                     port,
-                    remote: remote.map(Into::into),
+                    remote: remote.map(|(address, prefix, port)| MapRemote {
+                        address: Ipv6Addr::from(address).into(),
+                        prefix,
+                        port,
+                    }),
                 })
             })
             .collect();

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     IfName, Key, KeyRole, MacAddr, Ssid, Subnet4, Subnet6,
+    portmap::{MapAnswer, MapEntry, MapRemote, MapUplink},
     radio::PhyType,
     settings::{Protocol, Reservation},
 };
@@ -171,6 +172,8 @@ pub struct PortForward {
     pub address: Ipv4Addr,
     /// Its port.
     pub internal_port: u16,
+    /// Only these may come in, and nobody from the segment itself; absent: everybody.
+    pub remote: Option<MapRemote>,
 }
 
 /// A port of a device that anybody outside may open connections to over IPv6, where nothing is translated.
@@ -186,8 +189,8 @@ pub struct Pinhole {
     pub address: Ipv6Addr,
     /// Its port.
     pub port: u16,
-    /// Only this host may; absent: everybody.
-    pub remote: Option<Ipv6Addr>,
+    /// Only these may come in; absent: everybody.
+    pub remote: Option<MapRemote>,
 }
 
 /// One private segment.
@@ -245,6 +248,24 @@ pub struct ServiceSegment {
     pub dns: Option<DnsPlan>,
     /// Router advertisements and the DHCPv6 server; absent in standalone mode and where there is no IPv6.
     pub ipv6: Option<Ipv6Plan>,
+    /// UPnP IGD, NAT-PMP and PCP; absent in standalone mode and where policy has them off.
+    pub portmap: Option<PortMapPlan>,
+}
+
+/// What the servers of port mapping tell devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapPlan {
+    /// Who this gateway is, for UPnP (a version 5 UUID of the machine).
+    pub uuid: [u8; 16],
+    /// What devices know the host by.
+    pub name: String,
+    /// The way out.
+    pub uplink: MapUplink,
+    /// The table, the administrator's mappings included.
+    pub entries: Vec<MapEntry>,
+    /// Answers to the latest requests. The firewall lets through what they promise. A driver hands each over once,
+    /// after the entries.
+    pub answers: Vec<MapAnswer>,
 }
 
 /// What devices are told about IPv6.
