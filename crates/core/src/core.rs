@@ -32,6 +32,7 @@ use crate::{
     lane::Finished,
     lanes::Lanes,
     plan::{self, Intent, Surroundings, SystemPlan},
+    portmap::Portmap,
     radio::{self, Refusal, radio_plan},
     roles::Half,
     sessions::Sessions,
@@ -85,6 +86,7 @@ pub struct Core {
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
     pub(crate) devices: Devices,
+    pub(crate) portmap: Portmap,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
@@ -107,6 +109,8 @@ pub struct Core {
     published: SharingView,
     segment: Option<(IfName, Subnet4)>,
     poll_at: Option<Monotonic>,
+    /// Of the last input.
+    pub(crate) now: Now,
 }
 
 impl Core {
@@ -133,6 +137,7 @@ impl Core {
             half: Half::default(),
             subnets: Subnets::default(),
             devices: Devices::default(),
+            portmap: Portmap::default(),
             troubles: BTreeMap::new(),
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
@@ -149,6 +154,7 @@ impl Core {
             published: SharingView::default(),
             segment: None,
             poll_at: None,
+            now,
         };
         core.settle(now);
         core
@@ -179,6 +185,7 @@ impl Core {
 
     /// A client asks. Answered by exactly one [`Output::Reply`] unless its session closes first.
     pub fn handle_command(&mut self, request: RequestId, actor: Actor, command: Command, now: Now) {
+        self.now = now;
         self.accept(request, actor, command);
         self.settle(now);
     }
@@ -190,6 +197,7 @@ impl Core {
             PlatformEvent::Network(view) => self.network = view,
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
+            PlatformEvent::PortMap { request, served } => self.portmap_asked(request, served),
         }
         self.settle(now);
     }
@@ -245,7 +253,8 @@ impl Core {
     /// When [`Core::handle_timeout`] is wanted and what for. `None` while idle: no clock runs then.
     pub fn poll_timeout(&self) -> Option<(Monotonic, &'static str)> {
         let poll = self.poll_at.map(|at| (at, "station poll"));
-        [self.lanes.wake(), poll].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let mapping = self.portmap_ends().map(|at| (at, "end of a port mapping"));
+        [self.lanes.wake(), poll, mapping].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What should hold on the system at this moment. For tests and the log: the executor needs only
@@ -264,6 +273,8 @@ impl Core {
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
+            portmap: &self.portmap,
+            port_mapping: self.config.port_mapping.protocols,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
         };
@@ -272,9 +283,14 @@ impl Core {
 
     /// Brings everything to rest: availability, effects, transactions, waiting commands.
     fn settle(&mut self, now: Now) {
+        self.now = now;
         loop {
             self.refresh();
+            self.refresh_portmap(now.mono);
             let goal = self.goal();
+            if self.follow_portmap(&goal, now.mono) {
+                continue;
+            }
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
                 self.segment = segment;
@@ -290,7 +306,7 @@ impl Core {
             }
             let store = self.staged.as_ref().unwrap_or(&self.settings);
             self.lanes.drive(&goal, store, now.mono, &mut self.out);
-            if !self.progress(&goal) {
+            if !self.progress(&goal) && !self.answer_portmap(&goal, now.mono) {
                 break;
             }
         }
@@ -459,11 +475,18 @@ impl Core {
         let limit = self.config.limits.devices;
         match event {
             ServiceEvent::LeaseBound(lease) => {
+                self.portmap_lease(lease.address, Some(lease.mac));
                 self.devices.bound(lease, &self.hosted, limit, &mut self.out);
             }
-            ServiceEvent::LeaseEnded { mac, address } => self.devices.ended(mac, address, &mut self.out),
+            ServiceEvent::LeaseEnded { mac, address } => {
+                if self.devices.holder(address).is_none_or(|holder| holder == mac) {
+                    self.portmap_lease(address, None);
+                }
+                self.devices.ended(mac, address, &mut self.out);
+            }
             ServiceEvent::Leases { leases, more, first } => {
                 self.devices.list(leases, first, more, &self.hosted, limit);
+                self.portmap_leases();
             }
             ServiceEvent::Dns { serving: true, .. } => self.dns_down = None,
             ServiceEvent::Dns { serving: false, cause } => {
@@ -480,7 +503,10 @@ impl Core {
                     self.troubles.insert(kind, cause);
                 }
             }
-            ServiceEvent::WorkerLost { cause } => self.trouble("worker", &cause),
+            ServiceEvent::WorkerLost { cause } => {
+                self.portmap_worker_lost();
+                self.trouble("worker", &cause);
+            }
             // For the metrics; nothing is decided by them.
             ServiceEvent::Counters(_) => {}
         }

@@ -30,6 +30,7 @@ use crate::{
     ipv6::{self, Addresses},
     mapping::forward,
     mtu,
+    portmap::{Portmap, Protocols},
     radio::{AP_PREFIX, RadioPlan},
     subnet::{Subnets, pool},
 };
@@ -86,6 +87,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) machine_id: &'a str,
     pub(crate) mappings: &'a [PortMapping],
     pub(crate) devices: &'a Devices,
+    pub(crate) portmap: &'a Portmap,
+    pub(crate) port_mapping: Protocols,
     pub(crate) closed: &'a [IfName],
 }
 
@@ -195,6 +198,7 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             };
             plan.firewall.forwards = around.mappings.iter().filter_map(leads).collect();
         }
+        around.portmap.complete(&mut plan, side.interface, public, around);
         plan.links.bridge = side.bridge;
     } else if let Some(ap) = &intent.ap
         && intent.standalone
@@ -257,6 +261,7 @@ fn serve(
         },
         dns: None,
         ipv6: None,
+        portmap: None,
     });
 }
 

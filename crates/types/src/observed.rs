@@ -5,7 +5,9 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView};
+use crate::{
+    KeyRole, MacAddr, Wall, network::NetworkView, portmap::MapRequest, radio::RadioView, settings::Protocol,
+};
 
 /// What a platform reports by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,13 @@ pub enum PlatformEvent {
     Ap(ApEvent),
     /// Something about the protocol servers.
     Service(ServiceEvent),
+    /// A device asks for a port mapping.
+    PortMap {
+        /// What. Its id is the driver's: answers carry it.
+        request: MapRequest,
+        /// Ports on which this host serves outside of the segment at the moment.
+        served: Vec<(Protocol, u16)>,
+    },
 }
 
 /// What happens to a running access point.
@@ -130,6 +139,8 @@ pub enum ServiceTrouble {
     DhcpPort,
     /// Router advertisements or DHCPv6 cannot be served.
     Ipv6,
+    /// UPnP, NAT-PMP or PCP cannot be served.
+    PortMap,
 }
 
 /// A lease as reported.

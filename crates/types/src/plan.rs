@@ -12,7 +12,7 @@ use core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    IfName, Key, KeyRole, MacAddr, Ssid, Subnet4, Subnet6,
+    IfName, Key, KeyRole, MacAddr, Monotonic, Ssid, Subnet4, Subnet6,
     portmap::{MapAnswer, MapEntry, MapRemote, MapUplink},
     radio::PhyType,
     settings::{Protocol, Reservation},
@@ -259,6 +259,8 @@ pub struct PortMapPlan {
     pub uuid: [u8; 16],
     /// What devices know the host by.
     pub name: String,
+    /// Since when the table has lost nothing that devices were promised.
+    pub epoch: Monotonic,
     /// The way out.
     pub uplink: MapUplink,
     /// The table, the administrator's mappings included.
