@@ -508,7 +508,7 @@ impl Core {
                 self.trouble("worker", &cause);
             }
             // For the metrics; nothing is decided by them.
-            ServiceEvent::Counters(_) => {}
+            ServiceEvent::Counters(counters) => self.portmap_counted(counters),
         }
     }
 

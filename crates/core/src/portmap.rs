@@ -23,6 +23,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use hn_types::{
     ErrorCode, Failure, IfName, MacAddr, Monotonic, Now, Reason, Subnet4, Subnet6,
     network::NetworkView,
+    observed::Counter,
     plan::{Pinhole, PortForward, PortMapPlan},
     portmap::{MapAnswer, MapEntry, MapRefusal, MapRequest, MapUplink},
     settings::{MappingTarget, PortMapping, Protocol},
@@ -80,6 +81,8 @@ pub(crate) struct Portmap {
     granted: u64,
     refused: BTreeMap<MapRefusal, u64>,
     overflowed: u64,
+    /// What the worker dropped.
+    dropped: Vec<Counter>,
 }
 
 impl Portmap {
@@ -236,6 +239,15 @@ impl Core {
         self.portmap.answers.clear();
     }
 
+    /// What the worker has dropped so far.
+    pub(crate) fn portmap_counted(&mut self, counters: Vec<Counter>) {
+        let dropped = counters.into_iter().filter(|counter| counter.value > 0).filter_map(|counter| {
+            let name = counter.name.strip_prefix("portmap_dropped_")?.into();
+            Some(Counter { name, ..counter })
+        });
+        self.portmap.dropped = dropped.collect();
+    }
+
     /// Nobody, or somebody else, has an address.
     pub(crate) fn portmap_lease(&mut self, address: IpAddr, holder: Option<MacAddr>) {
         match holder {
@@ -389,6 +401,7 @@ impl Core {
                     Some(Refused { reason: *refusal, count })
                 })
                 .collect(),
+            dropped: portmap.dropped.clone(),
             unanswered: portmap.overflowed,
         }
     }

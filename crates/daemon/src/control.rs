@@ -72,6 +72,11 @@ pub enum Request {
     Shutdown,
 }
 
+/// Requests for port mappings among them.
+const PORTMAPS: usize = 256;
+/// Their kind.
+const PORTMAP: u8 = 4;
+
 /// The queue between drivers and the loop. Complete views replace older ones of their kind.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
@@ -93,9 +98,15 @@ impl Observed {
             PlatformEvent::Network(_) => 2,
             PlatformEvent::Ap(ApEvent::StationStats(_)) => 3,
             PlatformEvent::Ap(_) | PlatformEvent::Service(_) => 0,
+            PlatformEvent::PortMap { .. } => PORTMAP,
         };
         let same = kind(&event);
-        if same != 0 {
+        if same == PORTMAP {
+            // Devices ask again; nothing else must be lost for them.
+            if queue.iter().filter(|waiting| kind(waiting) == PORTMAP).count() >= PORTMAPS {
+                return;
+            }
+        } else if same != 0 {
             queue.retain(|waiting| kind(waiting) != same);
         }
         if queue.len() >= PLATFORM_QUEUE {

@@ -7,7 +7,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6, portmap::MapRefusal};
+use crate::{Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6, observed::Counter, portmap::MapRefusal};
 
 /// `WLAN_HOSTED_NETWORK_STATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,6 +139,9 @@ pub struct PortMapView {
     pub granted: u64,
     /// Requests refused since then, by reason.
     pub refused: Vec<Refused>,
+    /// What was dropped before it became a request, by reason, since the servers were started; brought up to date
+    /// twice a minute.
+    pub dropped: Vec<Counter>,
     /// Requests not answered since then because too many were waiting.
     pub unanswered: u64,
 }
