@@ -130,6 +130,11 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         if mapping.serving {
             lines.push(format!("  {:<14}{}", "port mapping", port_mapping(mapping)));
         }
+        if sharing.rules_restored > 0 {
+            let times = sharing.rules_restored;
+            lines
+                .push(format!("  {:<14}rules that others removed were put back {times} time(s)", "firewall"));
+        }
         for detail in &sharing.detail {
             lines.push(format!("  {:<14}{}", "trouble", style.warn(detail)));
         }

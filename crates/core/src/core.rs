@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
+    guard::Guard,
     hosted::{Blocker, Hosted, Phase},
     job::{Claim, Job, UpRecord},
     keys,
@@ -88,6 +89,8 @@ pub struct Core {
     pub(crate) devices: Devices,
     pub(crate) portmap: Portmap,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// Firewall rules that others took away.
+    pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// The WLAN part runs.
@@ -139,6 +142,7 @@ impl Core {
             devices: Devices::default(),
             portmap: Portmap::default(),
             troubles: BTreeMap::new(),
+            guard: Guard::default(),
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
@@ -198,6 +202,7 @@ impl Core {
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::PortMap { request, served } => self.portmap_asked(request, served),
+            PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
         }
         self.settle(now);
     }
@@ -291,6 +296,7 @@ impl Core {
             if self.follow_portmap(&goal, now.mono) {
                 continue;
             }
+            self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
                 self.segment = segment;
@@ -540,6 +546,9 @@ impl Core {
                 self.hosted.running = Some(started);
             }
             Ok(EffectDone::Done) => {
+                if finished.lane == Step::Firewall {
+                    self.firewall_applied();
+                }
                 if finished.ap_stopped && self.hosted.phase() == Phase::Active {
                     // Made anew inside a transaction: stations come back by themselves.
                     self.hosted.clear_peers(&mut self.out);

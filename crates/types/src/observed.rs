@@ -27,6 +27,12 @@ pub enum PlatformEvent {
         /// Ports on which this host serves outside of the segment at the moment.
         served: Vec<(Protocol, u16)>,
     },
+    /// The firewall rules in force are not those that were applied last: another program removed or changed them.
+    /// Emitted once; again only after the firewall was applied again.
+    FirewallLost {
+        /// What was found instead, lower case, without a full stop.
+        cause: String,
+    },
 }
 
 /// What happens to a running access point.
