@@ -8,7 +8,10 @@ use hostednet::{
         Reason,
         network::MediaType,
         text::escape_untrusted,
-        view::{DeviceView, Event, HostedState, Ipv6Source, NumberedEvent, PortMapView, SetBy, SharingMode, Snapshot},
+        view::{
+            DeviceView, Event, HostedState, Ipv6Source, NumberedEvent, PortMapView, SetBy, SharingMode,
+            Snapshot,
+        },
     },
 };
 use serde::Serialize;

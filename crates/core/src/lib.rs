@@ -61,8 +61,8 @@ pub use hn_types::part::{Part, StartType};
 
 pub use self::{
     command::{
-        Actor, Asked, Command, Keys, MappingStatus, NewMapping, PartStatus, Reply, RequestId, Security, SessionId,
-        Settings, UpRequest,
+        Actor, Asked, Command, Keys, MappingStatus, NewMapping, PartStatus, Reply, RequestId, Security,
+        SessionId, Settings, UpRequest,
     },
     config::{Config, Deadlines, Limits},
     core::Core,

@@ -32,8 +32,8 @@ use hn_types::{
 use rand_core::RngCore as _;
 
 pub use self::policy::{PortMapPolicy, Protocols};
-use self::table::{Ground, Mapping, Table, is_routable, seconds};
 pub(crate) use self::table::FIRST_ID;
+use self::table::{Ground, Mapping, Table, is_routable, seconds};
 use crate::{
     command::{Asked, MappingStatus},
     core::Core,

@@ -24,7 +24,8 @@ use rustix::net::{
     sockopt::{
         set_ip_add_membership_with_ifindex, set_ip_freebind, set_ip_multicast_loop, set_ip_multicast_ttl,
         set_ipv6_add_membership, set_ipv6_freebind, set_ipv6_multicast_hops, set_ipv6_multicast_loop,
-        set_ipv6_v6only, set_socket_recv_buffer_size_force, set_socket_reuseaddr, set_socket_send_buffer_size,
+        set_ipv6_v6only, set_socket_recv_buffer_size_force, set_socket_reuseaddr,
+        set_socket_send_buffer_size,
     },
 };
 

@@ -103,11 +103,14 @@ pub(crate) fn inward(plan: &FirewallPlan, private: IfName) -> Vec<Rule> {
 
 /// What a device of `private` lets in over IPv6: the first packet of a connection, the rest is established. Nothing
 /// unless packets of the segment are forwarded, and nothing for an address that is not of its prefix.
-pub(crate) fn pinholes(plan: &FirewallPlan, private: IfName, (public, prefix): (IfName, Subnet6)) -> Vec<Rule> {
+pub(crate) fn pinholes(
+    plan: &FirewallPlan,
+    private: IfName,
+    (public, prefix): (IfName, Subnet6),
+) -> Vec<Rule> {
     let mut rules = Vec::new();
-    let ours = |hole: &&Pinhole| {
-        hole.private == private && hole.public == public && prefix.contains(hole.address)
-    };
+    let ours =
+        |hole: &&Pinhole| hole.private == private && hole.public == public && prefix.contains(hole.address);
     for hole in plan.pinholes.iter().filter(ours) {
         let mut statements =
             vec![on(Side::In, Op::Is, Compared::Name(public)), Statement::Match(Match::Ipv6)];
@@ -119,7 +122,10 @@ pub(crate) fn pinholes(plan: &FirewallPlan, private: IfName, (public, prefix): (
             Statement::Match(Match::State(CtStates::NEW)),
             Statement::Verdict(Verdict::Accept),
         ]);
-        rules.push(Rule { statements, comment: format!("{} {} of {}", hole.protocol, hole.port, hole.address) });
+        rules.push(Rule {
+            statements,
+            comment: format!("{} {} of {}", hole.protocol, hole.port, hole.address),
+        });
     }
     rules
 }

@@ -132,7 +132,10 @@ fn a_pinhole_opens_one_port_of_one_device_of_the_prefix_to_new_connections() {
     };
     let lines = |plan: &FirewallPlan| {
         let text = Ruleset::of(plan, known).to_string();
-        text.lines().filter(|line| line.contains("8080")).map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| line.contains("8080"))
+            .map(|line| line.trim().to_owned())
+            .collect::<Vec<_>>()
     };
     let mut plan = dual();
     plan.pinholes = vec![

@@ -144,6 +144,7 @@ fn plan() -> ServicePlan {
                 upstreams: Vec::new(),
             }),
             ipv6: None,
+            portmap: None,
         }),
     }
 }
@@ -272,7 +273,9 @@ fn standalone() -> (FirewallPlan, ServicePlan) {
     let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host, ipv6: None };
     (
         FirewallPlan { segments: vec![segment], ..FirewallPlan::default() },
-        ServicePlan { segment: Some(ServiceSegment { interface, address, dhcp, dns: None, ipv6: None }) },
+        ServicePlan {
+            segment: Some(ServiceSegment { interface, address, dhcp, dns: None, ipv6: None, portmap: None }),
+        },
     )
 }
 

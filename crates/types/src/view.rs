@@ -7,7 +7,9 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6, observed::Counter, portmap::MapRefusal};
+use crate::{
+    Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6, observed::Counter, portmap::MapRefusal,
+};
 
 /// `WLAN_HOSTED_NETWORK_STATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -47,16 +47,7 @@ struct Connection {
 impl Connection {
     const fn new(id: ConnId, socket: OwnedFd, connecting: bool) -> Self {
         let interest = Interest { read: !connecting, write: connecting };
-        Self {
-            id,
-            socket,
-            outbox: Vec::new(),
-            sent: 0,
-            interest,
-            connecting,
-            over: None,
-            finished: false,
-        }
+        Self { id, socket, outbox: Vec::new(), sent: 0, interest, connecting, over: None, finished: false }
     }
 
     /// Sends what waits. False when the connection is of no more use.

@@ -111,6 +111,7 @@ mod tests {
             },
             dns: None,
             ipv6: None,
+            portmap: None,
         }
     }
 

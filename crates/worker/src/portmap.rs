@@ -286,8 +286,7 @@ impl Portmap {
             match output {
                 Output::Datagram { channel, to, bytes } => self.send(poller, channel, to, &bytes),
                 Output::Stream { conn, bytes, then_close } => {
-                    fed |=
-                        self.connections.send(poller, conn, &bytes, then_close, &mut self.server, now);
+                    fed |= self.connections.send(poller, conn, &bytes, then_close, &mut self.server, now);
                 }
                 Output::Connect { conn, to } => {
                     let to = scoped(to, self.index);

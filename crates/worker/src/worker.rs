@@ -441,8 +441,7 @@ impl Worker {
             Dhcp::start(&self.poller, config, u64::from_ne_bytes(seed), socket, file, now).map_err(broken)?;
         let leases = dhcp.leases();
         let address = segment.address;
-        self.segment =
-            Some(Segment { generation, address, dhcp, dns, ipv6: None, portmap: None, index });
+        self.segment = Some(Segment { generation, address, dhcp, dns, ipv6: None, portmap: None, index });
         if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
             for lease in &leases {
                 dns.name(lease);

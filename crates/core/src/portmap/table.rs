@@ -11,9 +11,7 @@ use core::{
 
 use hn_types::{
     MacAddr, Monotonic, Subnet4, Subnet6,
-    portmap::{
-        MapAct, MapAdd, MapFilter, MapRefusal, MapRemote, MapRequest, MapWhich, Mapped, Origin,
-    },
+    portmap::{MapAct, MapAdd, MapFilter, MapRefusal, MapRemote, MapRequest, MapWhich, Mapped, Origin},
     settings::Protocol,
 };
 
@@ -580,4 +578,108 @@ fn lasts(add: &MapAdd, ground: &Ground<'_>, now: Monotonic) -> Monotonic {
 /// Whether IPv6 packets with this source or destination are ours to open: never a link-local or multicast one.
 pub(crate) fn is_routable(address: Ipv6Addr) -> bool {
     !address.is_unicast_link_local() && !address.is_multicast() && !address.is_unspecified()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 9);
+    const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
+
+    fn ground<'a>(
+        policy: &'a PortMapPolicy,
+        routed: Option<&str>,
+        holder: &'a dyn Fn(IpAddr) -> Option<MacAddr>,
+    ) -> Ground<'a> {
+        Ground {
+            policy,
+            segment: "192.168.137.1/24".parse().expect("valid"),
+            external: Some(Ipv4Addr::new(203, 0, 113, 2)),
+            up: true,
+            routed: routed.map(|routed| routed.parse().expect("valid")),
+            fixed: &[],
+            served: &[],
+            holder,
+        }
+    }
+
+    fn hole(address: Ipv6Addr, port: u16) -> MapAct {
+        MapAct::Add(MapAdd {
+            protocol: Protocol::Tcp,
+            internal: SocketAddr::from((address, port)),
+            external_port: port,
+            exact: true,
+            lifetime_s: 600,
+            nonce: None,
+            name: String::new(),
+            enabled: true,
+            filter: MapFilter { clear: true, add: Vec::new() },
+        })
+    }
+
+    fn request(origin: Origin, client: IpAddr, act: MapAct) -> MapRequest {
+        MapRequest { id: 1, origin, client, act }
+    }
+
+    #[test]
+    fn a_pinhole_opens_an_address_of_the_routed_prefix_and_no_other() {
+        let (policy, nobody) = (PortMapPolicy::default(), |_| None);
+        let mut table = Table::default();
+        let mut ask = |ground: &Ground<'_>, client: IpAddr, act| {
+            table.decide(&request(Origin::Upnp, client, act), ground, Monotonic::ZERO, 0)
+        };
+        let routed = ground(&policy, Some("2001:db8:0:1::1/64"), &nobody);
+        let mine = IpAddr::V6(DEVICE);
+        let opened = ask(&routed, mine, hole(DEVICE, 80)).expect("granted");
+        assert_eq!((opened.pinhole, opened.external, opened.lifetime_s), (Some(1), opened.internal, 600));
+        assert_eq!(ask(&routed, mine, hole(DEVICE, 80)).map(|it| it.pinhole), Ok(Some(1)), "renewed");
+        assert_eq!(ask(&routed, mine, hole(DEVICE, 81)).map(|it| it.pinhole), Ok(Some(2)));
+        let (host, other): (Ipv6Addr, Ipv6Addr) =
+            (Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1), Ipv6Addr::new(0x2001, 0xdb8, 0, 2, 0, 0, 0, 9));
+        assert_eq!(ask(&routed, mine, hole(host, 80)), Err(MapRefusal::BadAddress), "the host itself");
+        assert_eq!(ask(&routed, mine, hole(other, 80)), Err(MapRefusal::BadAddress), "another prefix");
+        let neighbour = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 8);
+        assert_eq!(ask(&routed, mine, hole(neighbour, 80)), Err(MapRefusal::NotYours));
+        let translated = ground(&policy, None, &nobody);
+        assert_eq!(ask(&translated, mine, hole(DEVICE, 82)), Err(MapRefusal::Unsupported), "NAT66");
+    }
+
+    #[test]
+    fn a_device_opens_its_ipv6_address_over_ipv4_when_both_are_leased_to_it() {
+        let four = IpAddr::from([192, 168, 137, 9]);
+        let (policy, both) = (PortMapPolicy::default(), move |address| {
+            (address == four || address == IpAddr::V6(DEVICE)).then_some(MAC)
+        });
+        let mut table = Table::default();
+        let ground = ground(&policy, Some("2001:db8:0:1::1/64"), &both);
+        let mut ask = |client: [u8; 4], act| {
+            table.decide(&request(Origin::Upnp, client.into(), act), &ground, Monotonic::ZERO, 0)
+        };
+        ask([192, 168, 137, 9], hole(DEVICE, 80)).expect("the same device");
+        assert_eq!(ask([192, 168, 137, 8], hole(DEVICE, 80)), Err(MapRefusal::NotYours));
+        let longer = |pinhole| MapAct::Extend { pinhole, lifetime_s: 1_000_000 };
+        assert_eq!(ask([192, 168, 137, 9], longer(1)).map(|it| it.lifetime_s), Ok(PINHOLE_LONGEST));
+        assert_eq!(ask([192, 168, 137, 8], longer(1)), Err(MapRefusal::NotYours));
+        assert_eq!(ask([192, 168, 137, 9], longer(2)), Err(MapRefusal::NotFound));
+        ask([192, 168, 137, 9], MapAct::Look { pinhole: 1 }).expect("its own");
+        let end = MapAct::Remove { which: MapWhich::Pinhole { pinhole: 1 }, nonce: None };
+        ask([192, 168, 137, 9], end.clone()).expect("its own");
+        assert_eq!(ask([192, 168, 137, 9], end), Err(MapRefusal::NotFound));
+        let number = ask([192, 168, 137, 9], hole(DEVICE, 80)).map(|it| it.pinhole);
+        assert_eq!(number, Ok(Some(2)), "a number is not given again soon");
+    }
+
+    #[test]
+    fn another_prefix_ends_pinholes_and_a_pause_does_not() {
+        let (policy, nobody) = (PortMapPolicy::default(), |_| None);
+        let ground = ground(&policy, Some("2001:db8:0:1::1/64"), &nobody);
+        let mut table = Table::default();
+        let asked = request(Origin::Pcp, DEVICE.into(), hole(DEVICE, 80));
+        table.decide(&asked, &ground, Monotonic::ZERO, 0).expect("granted");
+        table.yield_to(&[(Protocol::Tcp, 80)], None);
+        assert_eq!(table.iter().count(), 1, "nothing is routed for now, and no port outside is shared");
+        table.yield_to(&[], "2001:db8:0:2::1/64".parse().ok());
+        assert_eq!(table.iter().count(), 0);
+    }
 }

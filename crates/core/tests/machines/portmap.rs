@@ -12,9 +12,7 @@ use hn_types::{
     network::NetworkView,
     observed::{Lease, PlatformEvent, ServiceEvent},
     plan::{PortForward, PortMapPlan},
-    portmap::{
-        MapAct, MapAdd, MapFilter, MapRefusal, MapRemote, MapRequest, MapWhich, Mapped, Origin,
-    },
+    portmap::{MapAct, MapAdd, MapFilter, MapRefusal, MapRemote, MapRequest, MapWhich, Mapped, Origin},
     settings::{MappingTarget, Protocol},
 };
 use proptest::{collection::vec, prelude::*};
@@ -26,8 +24,7 @@ fn device(number: u8) -> Ipv4Addr {
 }
 
 fn shared(policy: PortMapPolicy) -> World {
-    let mut world =
-        World::with(Config { port_mapping: policy, ..Config::new("laptop", "0123456789abcdef") });
+    let mut world = World::with(Config { port_mapping: policy, ..Config::new("laptop", "0123456789abcdef") });
     world.root(Command::Share(pair("eth0", &[over("eth1")]))).unwrap();
     for number in 2..=4 {
         bound(&mut world, number, number);
@@ -253,10 +250,8 @@ fn nat_pmp_and_pcp_renew_by_the_port_of_the_device_and_pcp_by_its_nonce() {
     assert_eq!((first.external.port(), again.external.port()), (6000, 6000), "it keeps the one it has");
     let (one, two) = (Some([1; 12]), Some([2; 12]));
     assert_eq!(map(&mut world, Origin::Pcp, wish(6000, one)), Err(MapRefusal::NotYours));
-    let end = |nonce| MapAct::Remove {
-        which: MapWhich::Internal { protocol: Protocol::Tcp, port: 5000 },
-        nonce,
-    };
+    let end =
+        |nonce| MapAct::Remove { which: MapWhich::Internal { protocol: Protocol::Tcp, port: 5000 }, nonce };
     ask(&mut world, Origin::NatPmp, 2, end(None)).unwrap();
     map(&mut world, Origin::Pcp, wish(6000, one)).unwrap();
     assert_eq!(map(&mut world, Origin::Pcp, wish(6000, two)), Err(MapRefusal::Nonce));
@@ -336,7 +331,9 @@ fn a_mapping_ends_when_its_device_leaves_its_address() {
     bound(&mut world, 9, 3);
     assert!(forwards(&world).is_empty(), "another device has the address");
     // One with an address of its own, which somebody then gets by lease.
-    ask_among(&mut world, Origin::Upnp, device(77), MapAct::Add(add(8080, device(77), 80)), &[]).unwrap().unwrap();
+    ask_among(&mut world, Origin::Upnp, device(77), MapAct::Add(add(8080, device(77), 80)), &[])
+        .unwrap()
+        .unwrap();
     bound(&mut world, 9, 77);
     assert!(forwards(&world).is_empty());
 }
@@ -443,7 +440,13 @@ fn act() -> impl Strategy<Value = MapAct> {
     let one = (protocol.clone(), 0..7_u8, 1..4_u16, port.clone(), any::<bool>(), 0..2_000_u32);
     let adding = (one, nonce.clone()).prop_map(
         |((protocol, to, internal, external_port, exact, lifetime_s), nonce)| {
-            MapAct::Add(MapAdd { protocol, exact, lifetime_s, nonce, ..add(external_port, device(to), internal) })
+            MapAct::Add(MapAdd {
+                protocol,
+                exact,
+                lifetime_s,
+                nonce,
+                ..add(external_port, device(to), internal)
+            })
         },
     );
     let which = prop_oneof![

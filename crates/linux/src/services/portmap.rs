@@ -80,7 +80,8 @@ impl PortMaps {
 
     fn cause(&self) -> String {
         let causes = [&self.ipv4.reported, &self.ipv6.reported];
-        let causes: Vec<_> = causes.into_iter().flatten().filter(|cause| !cause.is_empty()).cloned().collect();
+        let causes: Vec<_> =
+            causes.into_iter().flatten().filter(|cause| !cause.is_empty()).cloned().collect();
         causes.join("; ")
     }
 
@@ -90,8 +91,7 @@ impl PortMaps {
         if self.tickets.len() >= TICKETS {
             self.tickets.pop_first();
         }
-        let ticket =
-            Ticket { id: request.id, client: request.client, origin: request.origin.as_str() };
+        let ticket = Ticket { id: request.id, client: request.client, origin: request.origin.as_str() };
         self.tickets.insert(self.next, ticket);
         request.id = self.next;
     }
