@@ -232,7 +232,7 @@ pub(crate) fn portmap_sockets(
     address: Option<Ipv4Addr>,
 ) -> Result<[OwnedFd; 3], PortError> {
     let family = if address.is_some() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let at = |port| SocketAddr::new(address.map_or(Ipv6Addr::UNSPECIFIED.into(), IpAddr::V4), port);
+    let at = |port| SocketAddr::new(address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4), port);
     let socket = |kind, protocol| {
         let socket = socket_with(family, kind, nonblocking(), Some(protocol))?;
         if address.is_some() {

@@ -730,13 +730,10 @@ fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
         let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), ..dns });
         let ipv6 = segment.ipv6.clone().map(|ipv6| Ipv6Plan { router: false, mtu: None, ..ipv6 });
         let dhcp = DhcpPlan { mtu: None, ..segment.dhcp.clone() };
-        let portmap = segment.portmap.as_ref().map(|portmap| PortMapPlan {
-            uuid: portmap.uuid,
-            name: portmap.name.clone(),
-            epoch: portmap.epoch,
-            uplink: MapUplink::default(),
-            entries: Vec::new(),
-            answers: Vec::new(),
+        let portmap = segment.portmap.as_ref().map(|portmap| {
+            let (uplink, entries, answers) = (MapUplink::default(), Vec::new(), Vec::new());
+            let PortMapPlan { uuid, ref name, epoch, .. } = **portmap;
+            Box::new(PortMapPlan { uuid, name: name.clone(), epoch, uplink, entries, answers })
         });
         ServiceSegment { dhcp, dns, ipv6, portmap, ..segment.clone() }
     };

@@ -3,7 +3,7 @@
 //! Plans are level-triggered. Applying the same plan twice changes nothing; the empty plan means
 //! that nothing of ours is left in that lane.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, string::String, vec::Vec};
 use core::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -249,7 +249,7 @@ pub struct ServiceSegment {
     /// Router advertisements and the DHCPv6 server; absent in standalone mode and where there is no IPv6.
     pub ipv6: Option<Ipv6Plan>,
     /// UPnP IGD, NAT-PMP and PCP; absent in standalone mode and where policy has them off.
-    pub portmap: Option<PortMapPlan>,
+    pub portmap: Option<Box<PortMapPlan>>,
 }
 
 /// What the servers of port mapping tell devices.
