@@ -49,6 +49,7 @@ mod pair;
 mod plan;
 mod portmap;
 mod radio;
+mod renumber;
 mod report;
 mod roles;
 mod sessions;

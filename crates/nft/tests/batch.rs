@@ -392,7 +392,7 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 })
             })
             .collect();
-        FirewallPlan { segments, forwards, pinholes, closed }
+        FirewallPlan { segments, forwards, pinholes, closed, names: Vec::new() }
     })
 }
 
