@@ -32,12 +32,13 @@ use crate::{
     keys,
     lane::Finished,
     lanes::Lanes,
-    plan::{self, Intent, Surroundings, SystemPlan},
+    plan::{self, Intent, Surroundings, SystemPlan, public_side},
     portmap::Portmap,
     radio::{self, Refusal, radio_plan},
     renumber::Moves,
     roles::Half,
     sessions::Sessions,
+    steering::Former,
     subnet::Subnets,
 };
 
@@ -87,6 +88,7 @@ pub struct Core {
     /// What connections are to be while one side of a pair is missing.
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
+    former: Former,
     pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) portmap: Portmap,
@@ -143,6 +145,7 @@ impl Core {
             shared: Shared::default(),
             half: Half::default(),
             subnets: Subnets::default(),
+            former: Former::default(),
             moves: Moves::default(),
             devices: Devices::default(),
             portmap: Portmap::default(),
@@ -204,7 +207,10 @@ impl Core {
     pub fn handle_platform_event(&mut self, event: PlatformEvent, now: Now) {
         match event {
             PlatformEvent::Radio(view) => self.radio_changed(view),
-            PlatformEvent::Network(view) => self.network = view,
+            PlatformEvent::Network(view) => {
+                self.lanes.check_steering(&view);
+                self.network = view;
+            }
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::PortMap { request, served } => self.portmap_asked(request, served),
@@ -290,6 +296,7 @@ impl Core {
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
+            former: &self.former,
         };
         plan::goal(&self.intent, &around)
     }
@@ -300,6 +307,9 @@ impl Core {
         loop {
             self.refresh();
             self.refresh_portmap(now.mono);
+            let full = self.intent.full.as_ref();
+            let public = full.and_then(|pair| public_side(pair, &self.network));
+            self.former.note(public, full.is_some());
             let goal = self.goal();
             if self.follow_portmap(&goal, now.mono) {
                 continue;
