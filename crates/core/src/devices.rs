@@ -165,6 +165,19 @@ impl Devices {
             .map(|held| held.address)
     }
 
+    /// Who has a lease on `address`.
+    pub(crate) fn holder(&self, address: IpAddr) -> Option<MacAddr> {
+        match address {
+            IpAddr::V4(address) => {
+                self.leases.held.iter().find(|(_, held)| held.address == address).map(|(mac, _)| *mac)
+            }
+            IpAddr::V6(address) => {
+                let holds = |(_, held): &(&MacAddr, &BTreeMap<Ipv6Addr, Wall>)| held.contains_key(&address);
+                self.leases.ipv6.iter().find(holds).map(|(mac, _)| *mac)
+            }
+        }
+    }
+
     /// The segment is gone, and so are its leases as far as anybody here is concerned.
     pub(crate) fn clear(&mut self) {
         self.leases = Leases::default();

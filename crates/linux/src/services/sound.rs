@@ -38,9 +38,10 @@ pub(super) fn sound(
         ServiceEvent::Dns { .. } if !dns => Err("it spoke of a name server that it does not run".into()),
         ServiceEvent::WorkerLost { .. }
         | ServiceEvent::DnsMoved { .. }
-        | ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort | ServiceTrouble::Ipv6, .. } => {
-            Err("it spoke of what it cannot know".into())
-        }
+        | ServiceEvent::Trouble {
+            kind: ServiceTrouble::DhcpPort | ServiceTrouble::Ipv6 | ServiceTrouble::PortMap,
+            ..
+        } => Err("it spoke of what it cannot know".into()),
         ServiceEvent::Dns { serving, cause } => Ok(ServiceEvent::Dns { serving, cause: legible(&cause) }),
         ServiceEvent::Trouble { kind, cause } => Ok(ServiceEvent::Trouble { kind, cause: legible(&cause) }),
         sound @ (ServiceEvent::LeaseBound(_)
