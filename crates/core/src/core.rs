@@ -27,6 +27,7 @@ use crate::{
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
     hosted::{Blocker, Hosted, Phase},
+    ipv6::Upstream,
     job::{Claim, Job, UpRecord},
     keys,
     lane::Finished,
@@ -86,6 +87,8 @@ pub struct Core {
     pub(crate) subnets: Subnets,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// What the uplink gives for IPv6.
+    pub(crate) upstream: Upstream,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// The WLAN part runs.
@@ -134,6 +137,7 @@ impl Core {
             subnets: Subnets::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
+            upstream: Upstream::default(),
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
@@ -264,6 +268,7 @@ impl Core {
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
+            upstream: &self.upstream,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
         };
@@ -274,6 +279,8 @@ impl Core {
     fn settle(&mut self, now: Now) {
         loop {
             self.refresh();
+            let rung = self.intent.full.as_ref().and_then(|pair| self.rung(pair));
+            self.upstream.follow(rung.as_ref(), now.mono);
             let goal = self.goal();
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
@@ -480,6 +487,7 @@ impl Core {
                     self.troubles.insert(kind, cause);
                 }
             }
+            ServiceEvent::Uplink6(given) => self.upstream.report(given),
             ServiceEvent::WorkerLost { cause } => self.trouble("worker", &cause),
             // For the metrics; nothing is decided by them.
             ServiceEvent::Counters(_) => {}

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IfName, MacAddr, Subnet4};
+use crate::{IfName, MacAddr, Subnet4, Subnet6};
 
 /// The machine's network at one moment. A new complete value is emitted whenever anything changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct Ipv6View {
     pub forwarding: bool,
     /// Interfaces with an IPv6 default route, the best first.
     pub uplinks: Vec<IfName>,
+    /// Global addresses with their interfaces.
+    #[serde(default)]
+    pub addresses: Vec<(IfName, Subnet6)>,
 }
 
 impl NetworkView {
