@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
+    guard::Guard,
     hosted::{Blocker, Hosted, Phase},
     ipv6::Upstream,
     job::{Claim, Job, UpRecord},
@@ -89,6 +90,8 @@ pub struct Core {
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// What the uplink gives for IPv6.
     pub(crate) upstream: Upstream,
+    /// Firewall rules that others took away.
+    pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// The WLAN part runs.
@@ -138,6 +141,7 @@ impl Core {
             devices: Devices::default(),
             troubles: BTreeMap::new(),
             upstream: Upstream::default(),
+            guard: Guard::default(),
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
@@ -194,6 +198,7 @@ impl Core {
             PlatformEvent::Network(view) => self.network = view,
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
+            PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
         }
         self.settle(now);
     }
@@ -282,6 +287,7 @@ impl Core {
             let rung = self.intent.full.as_ref().and_then(|pair| self.rung(pair));
             self.upstream.follow(rung.as_ref(), now.mono);
             let goal = self.goal();
+            self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
                 self.segment = segment;
@@ -522,6 +528,9 @@ impl Core {
                 self.hosted.running = Some(started);
             }
             Ok(EffectDone::Done) => {
+                if finished.lane == Step::Firewall {
+                    self.firewall_applied();
+                }
                 if finished.ap_stopped && self.hosted.phase() == Phase::Active {
                     // Made anew inside a transaction: stations come back by themselves.
                     self.hosted.clear_peers(&mut self.out);
