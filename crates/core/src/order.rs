@@ -193,7 +193,8 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .collect();
     let kept = |route: &&LinkRoute6| route.interface.is_none_or(|name| !vanishing.contains(&name));
     let routes6 = held.routes6.iter().filter(|route| goal.links.routes6.contains(route)).filter(kept);
-    LinkPlan { bridge, addresses, addresses6, routes6: routes6.copied().collect() }
+    let routes6 = routes6.copied().collect();
+    LinkPlan { bridge, addresses, addresses6, routes6, moves: goal.links.moves }
 }
 
 #[cfg(test)]

@@ -73,8 +73,10 @@ impl Own {
                 Undo::Sysctl { .. }
                 | Undo::Route6 { .. }
                 | Undo::LinkUp { .. }
+                | Undo::LinkDown { .. }
                 | Undo::BridgeMember { .. }
                 | Undo::FirewallTable
+                | Undo::Unmanaged { .. }
                 | Undo::Process { .. } => {}
             }
         }
