@@ -80,7 +80,9 @@ pub(crate) fn rung(
     let Some(public) = public else {
         return none(own, "no public connection is there at the moment".into());
     };
-    if !network.ipv6.uplinks.contains(&public) {
+    let leads_out =
+        network.ipv6.uplinks.contains(&public) || network.ipv6.ways.iter().any(|way| way.interface == public);
+    if !leads_out {
         return none(own, format!("{public} has no IPv6 default route"));
     }
     let given = given.filter(|given| given.interface == public);

@@ -53,7 +53,8 @@ impl Lanes {
             let ipv6 = held
                 .ipv6
                 .filter(|held| goal.forwarding.ipv6 == Some(*held) && !vanishing.contains(&held.private));
-            ForwardingPlan { ipv4: kept.copied().collect(), ipv6 }
+            let loose = held.loose.intersection(&goal.forwarding.loose).copied().collect();
+            ForwardingPlan { ipv4: kept.copied().collect(), ipv6, loose }
         });
         let forwarding_down = settled_at(&self.forwarding, forwarding_rest.as_ref());
         let forwarding = if forwarding_ready {
@@ -194,7 +195,9 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
     let kept = |route: &&LinkRoute6| route.interface.is_none_or(|name| !vanishing.contains(&name));
     let routes6 = held.routes6.iter().filter(|route| goal.links.routes6.contains(route)).filter(kept);
     let routes6 = routes6.copied().collect();
-    LinkPlan { bridge, addresses, addresses6, routes6, moves: goal.links.moves }
+    let steering =
+        held.steering.iter().filter(|steering| goal.links.steering.contains(steering)).copied().collect();
+    LinkPlan { bridge, addresses, addresses6, routes6, steering, moves: goal.links.moves }
 }
 
 #[cfg(test)]
@@ -238,7 +241,7 @@ mod tests {
             },
             forwarding: ForwardingPlan {
                 ipv4: [interface, "eth0".parse().expect("valid")].into(),
-                ipv6: None,
+                ..ForwardingPlan::default()
             },
             services: ServicePlan::default(),
         }
