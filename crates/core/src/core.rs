@@ -211,6 +211,7 @@ impl Core {
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
+            PlatformEvent::FirewallBlocked(obstacles) => self.firewall_blocked(obstacles, now.mono),
         }
         self.settle(now);
     }
@@ -287,6 +288,7 @@ impl Core {
             mappings: &self.settings.mappings,
             devices: &self.devices,
             upstream: &self.upstream,
+            isolate_from: &self.config.isolate_from,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },

@@ -38,6 +38,7 @@ mod guard;
 mod guid;
 mod hosted;
 mod ipv6;
+mod isolation;
 mod job;
 mod keys;
 mod lane;
