@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     IfName, Key, KeyRole, MacAddr, Ssid, Subnet4, Subnet6,
+    device::DevicePlan,
     radio::PhyType,
     settings::{Protocol, Reservation},
 };
@@ -56,6 +57,9 @@ impl ApPlan {
 pub struct KeySet {
     /// Bounded by [`KeySet::LIMIT`].
     pub entries: Vec<KeyEntry>,
+    /// Stations that may not associate, whatever key they have.
+    #[serde(default)]
+    pub denied: BTreeSet<MacAddr>,
 }
 
 impl KeySet {
@@ -152,6 +156,9 @@ pub struct FirewallPlan {
     pub forwards: Vec<PortForward>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
+    /// What holds for single devices, in a table of its own.
+    #[serde(default)]
+    pub devices: DevicePlan,
 }
 
 /// A port of the host that leads to a device of a segment.
@@ -273,6 +280,9 @@ pub struct DhcpPlan {
     pub mtu: Option<u16>,
     /// Addresses promised for ever.
     pub reservations: Vec<Reservation>,
+    /// Devices that get no address.
+    #[serde(default)]
+    pub denied: BTreeSet<MacAddr>,
 }
 
 /// The DNS forwarder.
@@ -306,7 +316,8 @@ mod tests {
             keys: KeySet::default(),
         };
         let key = Key::raw(&[1; 32]).expect("valid");
-        let keys = KeySet { entries: [KeyEntry { role: KeyRole::Primary, key, station: None }].into() };
+        let entries = [KeyEntry { role: KeyRole::Primary, key, station: None }].into();
+        let keys = KeySet { entries, ..KeySet::default() };
         assert!(plan.same_but_keys(&ApPlan { keys, ..plan.clone() }));
         assert!(!plan.same_but_keys(&ApPlan { channel: 1, ..plan.clone() }));
     }
