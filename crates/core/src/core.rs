@@ -24,6 +24,7 @@ use rand_core::SeedableRng;
 use crate::{
     command::{Actor, Command, RequestId, SessionId},
     config::Config,
+    control::{Accounts, Kick, device_plan},
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
     hosted::{Blocker, Hosted, Phase},
@@ -85,6 +86,9 @@ pub struct Core {
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
     pub(crate) devices: Devices,
+    pub(crate) accounts: Accounts,
+    /// Associations that somebody wants ended.
+    pub(crate) kicks: VecDeque<Kick>,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
@@ -115,6 +119,7 @@ impl Core {
     pub fn new(config: Config, stored: StoredSettings, seed: [u8; 32], now: Now) -> Self {
         let lanes = Lanes::new(stored.clone(), config.deadlines);
         let start_types = stored.start_types;
+        let accounts = Accounts::new(&stored);
         let mut core = Self {
             config,
             rng: ChaCha20Rng::from_seed(seed),
@@ -133,6 +138,8 @@ impl Core {
             half: Half::default(),
             subnets: Subnets::default(),
             devices: Devices::default(),
+            accounts,
+            kicks: VecDeque::new(),
             troubles: BTreeMap::new(),
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
@@ -179,7 +186,7 @@ impl Core {
 
     /// A client asks. Answered by exactly one [`Output::Reply`] unless its session closes first.
     pub fn handle_command(&mut self, request: RequestId, actor: Actor, command: Command, now: Now) {
-        self.accept(request, actor, command);
+        self.accept(request, actor, command, now);
         self.settle(now);
     }
 
@@ -203,8 +210,11 @@ impl Core {
         outcome: Result<EffectDone, Vec<DriverError>>,
         now: Now,
     ) {
-        if let Some(finished) = self.lanes.finish(id, outcome, now.mono) {
-            self.effect_finished(finished);
+        self.kicked(id, &outcome);
+        if self.lanes.was_counting(id) {
+            self.count_answered(outcome, now.mono);
+        } else if let Some(finished) = self.lanes.finish(id, outcome, now.mono) {
+            self.effect_finished(finished, now.mono);
         }
         self.settle(now);
     }
@@ -228,8 +238,10 @@ impl Core {
     /// The time of [`Core::poll_timeout`] has come. Harmless when it has not.
     pub fn handle_timeout(&mut self, now: Now) {
         for finished in self.lanes.expire(now.mono) {
-            self.effect_finished(finished);
+            self.effect_finished(finished, now.mono);
         }
+        self.expire_kicks();
+        self.count_if_due(now.mono);
         if self.poll_at.is_some_and(|at| at <= now.mono) {
             self.poll_at = Some(now.mono + self.config.station_poll);
             self.lanes.poll_stations(now.mono, &mut self.out);
@@ -245,7 +257,7 @@ impl Core {
     /// When [`Core::handle_timeout`] is wanted and what for. `None` while idle: no clock runs then.
     pub fn poll_timeout(&self) -> Option<(Monotonic, &'static str)> {
         let poll = self.poll_at.map(|at| (at, "station poll"));
-        [self.lanes.wake(), poll].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [self.lanes.wake(), poll, self.accounts.wake()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What should hold on the system at this moment. For tests and the log: the executor needs only
@@ -257,6 +269,7 @@ impl Core {
             network: &self.network,
             keys: keys::key_set(&self.settings, self.temporary.as_ref(), &self.hosted),
             reservations: &self.settings.reservations,
+            denied: keys::denied(&self.settings),
             subnets: self.subnets,
             domain: &self.config.domain,
             lease_time: self.config.lease_time,
@@ -267,13 +280,18 @@ impl Core {
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
         };
-        plan::goal(&self.intent, &around)
+        let mut goal = plan::goal(&self.intent, &around);
+        goal.firewall.devices =
+            device_plan(&goal, &self.accounts.rules(&self.settings.devices), &self.network);
+        goal
     }
 
     /// Brings everything to rest: availability, effects, transactions, waiting commands.
     fn settle(&mut self, now: Now) {
+        self.renew_quotas(now);
         loop {
             self.refresh();
+            self.store_usage(now.mono);
             let goal = self.goal();
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
@@ -294,6 +312,8 @@ impl Core {
                 break;
             }
         }
+        self.drive_kicks(now.mono);
+        self.schedule_counting(now.mono);
         let polling = self.hosted.phase() == Phase::Active
             && !self.hosted.peers().is_empty()
             && !self.config.station_poll.is_zero();
@@ -494,7 +514,7 @@ impl Core {
         self.out.push_back(Output::Event(Event::Trouble { failure }));
     }
 
-    fn effect_finished(&mut self, finished: Finished) {
+    fn effect_finished(&mut self, finished: Finished, now: Monotonic) {
         let mut finished = finished;
         if finished.lane == Step::Radio
             && let Some(cause) = self.hosted.lost_in_start.take()
@@ -513,6 +533,7 @@ impl Core {
                 }
                 self.hosted.running = Some(started);
             }
+            Ok(EffectDone::Counted(counts)) => self.counted(&counts, now),
             Ok(EffectDone::Done) => {
                 if finished.ap_stopped && self.hosted.phase() == Phase::Active {
                     // Made anew inside a transaction: stations come back by themselves.

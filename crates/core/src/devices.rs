@@ -165,6 +165,11 @@ impl Devices {
             .map(|held| held.address)
     }
 
+    /// Whether it has a lease.
+    pub(crate) fn has(&self, mac: MacAddr) -> bool {
+        self.leases.held.contains_key(&mac) || self.leases.ipv6.contains_key(&mac)
+    }
+
     /// The segment is gone, and so are its leases as far as anybody here is concerned.
     pub(crate) fn clear(&mut self) {
         self.leases = Leases::default();
@@ -201,6 +206,7 @@ impl Devices {
                     tx_bytes: 0,
                     lease_expires: Some(lease.expires.to_rfc3339()),
                     connected: held.station.is_none() && segment != ap,
+                    ..unseen(*mac, segment)
                 },
             );
         }
@@ -229,7 +235,7 @@ impl Devices {
 }
 
 /// A device of which nothing is known but where it is.
-const fn unseen(mac: MacAddr, interface: Option<IfName>) -> DeviceView {
+pub(crate) const fn unseen(mac: MacAddr, interface: Option<IfName>) -> DeviceView {
     DeviceView {
         mac,
         ipv4: None,
@@ -242,6 +248,10 @@ const fn unseen(mac: MacAddr, interface: Option<IfName>) -> DeviceView {
         tx_bytes: 0,
         lease_expires: None,
         connected: false,
+        random_mac: false,
+        fixed_ipv4: None,
+        settings: None,
+        usage: None,
     }
 }
 

@@ -29,6 +29,7 @@ extern crate alloc;
 
 mod command;
 mod config;
+mod control;
 mod core;
 mod devices;
 mod dispatch;

@@ -23,6 +23,7 @@ use hn_nft::{
 use hn_ports::{Changed, Firewall};
 use hn_types::{
     DriverError, DriverErrorKind, IfName,
+    device::DeviceCount,
     plan::{FirewallPlan, FirewallSegment},
 };
 use netlink_sys::Socket;
@@ -34,11 +35,13 @@ use rustix::{
     },
 };
 
+use self::device::Devices;
 use crate::{
     netlink::{NETFILTER, errno_text},
     undo::{EntryId, Undo, UndoJournal},
 };
 
+mod device;
 mod foreign;
 
 /// How long the kernel may take for one answer. It answers at once or something holds its lock.
@@ -68,12 +71,13 @@ pub struct LinuxFirewall {
     resting: Option<Socket>,
     /// The segments in force, which were looked at when they began.
     held: Vec<FirewallSegment>,
+    devices: Devices,
 }
 
 impl LinuxFirewall {
     /// A lane that writes down in `journal` that it is about to make the table.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
-        Self { journal, entry: None, resting: None, held: Vec::new() }
+        Self { journal, entry: None, resting: None, held: Vec::new(), devices: Devices::default() }
     }
 
     /// Makes the table be `wanted`: in one transaction, with the old one in force until it succeeds.
@@ -150,9 +154,28 @@ impl Firewall for LinuxFirewall {
         if !begins.is_empty() {
             foreign::passable(&FirewallPlan { segments: begins, ..FirewallPlan::default() })?;
         }
-        let changed = self.install(&Ruleset::of(plan, index)).await?;
+        // The record of the table stands for that of single devices too, so this one never is without that one.
+        let without = plan.devices.is_empty();
+        let mut changed = Changed::No;
+        if without {
+            changed = self.devices.apply(&plan.devices).await?;
+        }
+        if self.install(&Ruleset::of(plan, index)).await? == Changed::Yes {
+            changed = Changed::Yes;
+        }
         self.held.clone_from(&plan.segments);
+        if !without && self.devices.apply(&plan.devices).await? == Changed::Yes {
+            changed = Changed::Yes;
+        }
         Ok(changed)
+    }
+
+    async fn count(&mut self) -> Result<Vec<DeviceCount>, DriverError> {
+        self.devices.count()
+    }
+
+    fn counted(&self) -> Vec<DeviceCount> {
+        self.devices.counts()
     }
 }
 
@@ -311,6 +334,7 @@ impl Trouble {
 }
 
 /// A blocking conversation with nfnetlink in the network namespace of the calling thread.
+#[derive(Debug)]
 struct Conversation {
     socket: Socket,
     sequence: u32,

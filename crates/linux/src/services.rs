@@ -18,6 +18,7 @@ mod sound;
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     ffi::OsString,
     future::pending,
     mem,
@@ -412,6 +413,11 @@ impl Supervisor {
         {
             self.tell(&ToWorker::Mtu(wanted.dhcp.mtu), &[])?;
         }
+        if let Activity::Running(serving) = &self.activity
+            && serving.segment.dhcp.denied != wanted.dhcp.denied
+        {
+            self.tell(&ToWorker::Denied(wanted.dhcp.denied.clone()), &[])?;
+        }
         let upstreams = wanted.dns.as_ref().map(|dns| dns.upstreams.clone()).unwrap_or_default();
         self.tell(&ToWorker::Upstreams(upstreams.into_iter().take(UPSTREAMS).collect()), &[])?;
         if let Activity::Running(serving) = &mut self.activity {
@@ -710,12 +716,13 @@ fn serve_message(
     ToWorker::Serve { generation, segment, index, mac, probe }
 }
 
-/// Whether going from one to the other needs nothing but other upstreams, another MTU and another way out for IPv6.
+/// Whether going from one to the other needs nothing but other upstreams, another MTU, other devices that get no address, and
+/// another way out for IPv6.
 fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     let without = |segment: &ServiceSegment| {
         let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), ..dns });
         let ipv6 = segment.ipv6.clone().map(|ipv6| Ipv6Plan { router: false, mtu: None, ..ipv6 });
-        let dhcp = DhcpPlan { mtu: None, ..segment.dhcp.clone() };
+        let dhcp = DhcpPlan { mtu: None, denied: BTreeSet::new(), ..segment.dhcp.clone() };
         ServiceSegment { dhcp, dns, ipv6, ..segment.clone() }
     };
     without(a) == without(b)
@@ -742,6 +749,7 @@ mod tests {
                 domain: None,
                 mtu: None,
                 reservations: Vec::new(),
+                denied: BTreeSet::new(),
             },
             dns: Some(DnsPlan {
                 domain: "mshome.net".into(),

@@ -28,7 +28,7 @@ use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
 use self::act::{
-    end_process, remove_address, remove_address6, remove_link, remove_table, restore_master, restore_sysctl,
+    end_process, remove_address, remove_address6, remove_link, remove_tables, restore_master, restore_sysctl,
     set_down,
 };
 use crate::netlink::{Refusal, errno_text};
@@ -442,7 +442,7 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
-            Self::FirewallTable => remove_table()
+            Self::FirewallTable => remove_tables()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)
                 .map_err(|error| io_failure("end the process", Path::new(&pid.to_string()), &error)),

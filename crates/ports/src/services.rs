@@ -5,7 +5,7 @@
 //! at most [`MESSAGE_LIMIT`] bytes. File descriptors ride along with the message that names them, in the
 //! order of their fields. The control process treats the worker as a stranger: a message that does not decode ends it.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use hn_types::{
     MacAddr,
@@ -67,6 +67,11 @@ pub enum ToWorker {
     Mtu(
         /// Option 26; absent: none.
         Option<u16>,
+    ),
+    /// Give these devices no address from here on.
+    Denied(
+        /// By address.
+        BTreeSet<MacAddr>,
     ),
     /// Ask other upstreams from here on.
     Upstreams(
