@@ -27,6 +27,7 @@ use crate::{
     control::{Accounts, Kick, device_plan},
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
+    guard::Guard,
     hosted::{Blocker, Hosted, Phase},
     job::{Claim, Job, UpRecord},
     keys,
@@ -90,6 +91,8 @@ pub struct Core {
     /// Associations that somebody wants ended.
     pub(crate) kicks: VecDeque<Kick>,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// Firewall rules that others took away.
+    pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// The WLAN part runs.
@@ -141,6 +144,7 @@ impl Core {
             accounts,
             kicks: VecDeque::new(),
             troubles: BTreeMap::new(),
+            guard: Guard::default(),
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
@@ -197,6 +201,7 @@ impl Core {
             PlatformEvent::Network(view) => self.network = view,
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
+            PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
         }
         self.settle(now);
     }
@@ -293,6 +298,7 @@ impl Core {
             self.refresh();
             self.store_usage(now.mono);
             let goal = self.goal();
+            self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
                 self.segment = segment;
@@ -535,6 +541,9 @@ impl Core {
             }
             Ok(EffectDone::Counted(counts)) => self.counted(&counts, now),
             Ok(EffectDone::Done) => {
+                if finished.lane == Step::Firewall {
+                    self.firewall_applied();
+                }
                 if finished.ap_stopped && self.hosted.phase() == Phase::Active {
                     // Made anew inside a transaction: stations come back by themselves.
                     self.hosted.clear_peers(&mut self.out);

@@ -34,6 +34,7 @@ mod core;
 mod devices;
 mod dispatch;
 mod effect;
+mod guard;
 mod guid;
 mod hosted;
 mod ipv6;
