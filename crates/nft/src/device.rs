@@ -271,7 +271,7 @@ fn quota_name(mac: MacAddr) -> String {
 fn wanted(plan: &DevicePlan, known: &BTreeMap<MacAddr, DeviceCount>) -> BTreeMap<String, Stateful> {
     let mut objects = BTreeMap::new();
     for DeviceRule { mac, until, .. } in &plan.rules {
-        let count = known.get(mac).copied().unwrap_or(DeviceCount::new(*mac));
+        let count = known.get(mac).copied().unwrap_or_else(|| DeviceCount::new(*mac));
         objects.insert(up_name(*mac), Stateful::Counter(count.upload));
         objects.insert(down_name(*mac), Stateful::Counter(count.download));
         if let Some(bytes) = *until {

@@ -136,14 +136,24 @@ impl Server {
             Ok(call) if call.action == named => call,
             Ok(_) | Err(_) => return self.refuse_request(conn, 400, DropReason::Soap),
         };
+        // A call to version 1 is answered with what version 1 knows. What only version 2 has may be called
+        // there, too: most clients look for a gateway of version 1, and some of them try.
+        let service = match service {
+            Service::WanIp1 | Service::WanIp2 if kind.ends_with(":1") => {
+                let first = Service::WanIp1.action(&call.action).is_some();
+                if first { Service::WanIp1 } else { Service::WanIp2 }
+            }
+            Service::Layer3Forwarding
+            | Service::WanCommon
+            | Service::WanIp1
+            | Service::WanIp2
+            | Service::Firewall6 => service,
+        };
         let action = service.action(&call.action).filter(|_| service.takes(kind)).map(|action| action.name);
         let Some(action) = action else {
             self.counters.drop(DropReason::Action);
             return self.fault(conn, UpnpCode::INVALID_ACTION);
         };
-        // A call to version 1 of a service is answered with what version 1 knows.
-        let first = service == Service::WanIp2 && kind.ends_with(":1");
-        let service = if first { Service::WanIp1 } else { service };
         let outcome = match service {
             Service::Layer3Forwarding => self.forwarding(action, version),
             Service::WanCommon => self.common(action),

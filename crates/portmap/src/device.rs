@@ -55,7 +55,10 @@ impl Version {
     /// The services of each part.
     const fn parts(self) -> [&'static [Service]; 3] {
         match self {
-            Self::One => [&[Service::Layer3Forwarding], &[Service::WanCommon], &[Service::WanIp1]],
+            // Pinholes came with version 2, but most clients look for a gateway of version 1 only.
+            Self::One => {
+                [&[Service::Layer3Forwarding], &[Service::WanCommon], &[Service::WanIp1, Service::Firewall6]]
+            }
             Self::Two => {
                 [&[Service::Layer3Forwarding], &[Service::WanCommon], &[Service::WanIp2, Service::Firewall6]]
             }
@@ -225,7 +228,7 @@ mod tests {
     #[test]
     fn everything_announced_has_its_own_name() {
         let all: Vec<Target> = Version::ALL.into_iter().flat_map(|v| v.targets([0xab; 16])).collect();
-        assert_eq!(all.len(), 10 + 11);
+        assert_eq!(all.len(), 11 + 11);
         let names: BTreeSet<&str> = all.iter().map(|target| target.usn.as_str()).collect();
         assert_eq!(names.len(), all.len());
         assert!(all.iter().any(|target| {

@@ -100,11 +100,20 @@ fn envelope(body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// The one value that is a document itself. Widespread clients read it as it stands (miniupnpc), so its markup is
+/// not escaped but quoted.
+const DOCUMENT: &str = "NewPortListing";
+
 /// The response to `action` of `service` with its values.
 pub(crate) fn response(service: &str, action: &str, values: &[(&str, String)]) -> Vec<u8> {
     let mut body = format!("<u:{action}Response xmlns:u=\"{service}\">");
     for (name, value) in values {
-        body.push_str(&format!("<{name}>{}</{name}>", escape(value)));
+        let value = match *name {
+            // Text inside is escaped, so that nothing ends the quotation.
+            DOCUMENT => format!("<![CDATA[{value}]]>"),
+            _ => escape(value),
+        };
+        body.push_str(&format!("<{name}>{value}</{name}>"));
     }
     body.push_str(&format!("</u:{action}Response>"));
     envelope(&body)

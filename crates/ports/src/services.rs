@@ -18,6 +18,10 @@ use serde::{Deserialize, Serialize};
 pub const MESSAGE_LIMIT: usize = 16 * 1024;
 
 /// From the control process to the worker.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is sent once for each segment and encoded at once"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// Serve this segment. Descriptors: the packet socket (AF_PACKET, bound to the interface, filtered to

@@ -503,7 +503,7 @@ impl World {
         if rule.blocked {
             return Err("the device is blocked".to_owned());
         }
-        let count = self.counts.entry(mac).or_insert(DeviceCount::new(mac));
+        let count = self.counts.entry(mac).or_insert_with(|| DeviceCount::new(mac));
         count.exhausted = rule.until.filter(|until| count.total().saturating_add(up + down) > *until);
         if count.exhausted.is_some() {
             return Err("the quota is used up".to_owned());

@@ -68,8 +68,10 @@ impl Own {
                 Undo::Sysctl { .. }
                 | Undo::Address6 { .. }
                 | Undo::LinkUp { .. }
+                | Undo::LinkDown { .. }
                 | Undo::BridgeMember { .. }
                 | Undo::FirewallTable
+                | Undo::Unmanaged { .. }
                 | Undo::Process { .. } => {}
             }
         }
