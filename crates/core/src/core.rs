@@ -33,11 +33,12 @@ use crate::{
     keys,
     lane::Finished,
     lanes::Lanes,
-    plan::{self, Intent, Surroundings, SystemPlan},
+    plan::{self, Intent, Surroundings, SystemPlan, public_side},
     radio::{self, Refusal, radio_plan},
     renumber::Moves,
     roles::Half,
     sessions::Sessions,
+    steering::Former,
     subnet::Subnets,
 };
 
@@ -87,6 +88,7 @@ pub struct Core {
     /// What connections are to be while one side of a pair is missing.
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
+    former: Former,
     pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) accounts: Accounts,
@@ -144,6 +146,7 @@ impl Core {
             shared: Shared::default(),
             half: Half::default(),
             subnets: Subnets::default(),
+            former: Former::default(),
             moves: Moves::default(),
             devices: Devices::default(),
             accounts,
@@ -204,7 +207,10 @@ impl Core {
     pub fn handle_platform_event(&mut self, event: PlatformEvent, now: Now) {
         match event {
             PlatformEvent::Radio(view) => self.radio_changed(view),
-            PlatformEvent::Network(view) => self.network = view,
+            PlatformEvent::Network(view) => {
+                self.lanes.check_steering(&view);
+                self.network = view;
+            }
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
@@ -292,6 +298,7 @@ impl Core {
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
+            former: &self.former,
         };
         let mut goal = plan::goal(&self.intent, &around);
         goal.firewall.devices =
@@ -305,6 +312,9 @@ impl Core {
         loop {
             self.refresh();
             self.store_usage(now.mono);
+            let full = self.intent.full.as_ref();
+            let public = full.and_then(|pair| public_side(pair, &self.network));
+            self.former.note(public, full.is_some());
             let goal = self.goal();
             self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));

@@ -9,6 +9,7 @@ use crate::{KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView, sett
 
 /// What a platform reports by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum PlatformEvent {
     /// The adapters, complete; emitted once at the start and whenever anything in it changed.
     Radio(RadioView),
