@@ -214,6 +214,7 @@ impl Core {
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
+            PlatformEvent::FirewallBlocked(obstacles) => self.firewall_blocked(obstacles, now.mono),
         }
         self.settle(now);
     }
@@ -295,6 +296,7 @@ impl Core {
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
+            isolate_from: &self.config.isolate_from,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },

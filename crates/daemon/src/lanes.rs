@@ -41,7 +41,7 @@ enum RadioJob {
 /// What the firewall lane does.
 #[derive(Debug)]
 enum FirewallJob {
-    Apply(FirewallPlan),
+    Apply(Box<FirewallPlan>),
     Count,
 }
 
@@ -139,7 +139,7 @@ impl Executor {
             Effect::PollStations => hand(&self.radio, id, RadioJob::PollStations),
             Effect::Links(plan) => hand(&self.links, id, plan),
             Effect::Forwarding(plan) => hand(&self.forwarding, id, plan),
-            Effect::Firewall(plan) => hand(&self.firewall, id, FirewallJob::Apply(plan)),
+            Effect::Firewall(plan) => hand(&self.firewall, id, FirewallJob::Apply(Box::new(plan))),
             Effect::CountDevices => hand(&self.firewall, id, FirewallJob::Count),
             Effect::Disconnect(station) => hand(&self.radio, id, RadioJob::Disconnect(station)),
             Effect::Services(plan) => hand(&self.services, id, plan),

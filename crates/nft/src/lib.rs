@@ -47,6 +47,7 @@ mod device;
 mod expression;
 mod foreign;
 mod installed;
+mod isolation;
 mod mapping;
 mod owner;
 mod policy;
