@@ -13,6 +13,8 @@ use hostednet::{
     },
 };
 
+use crate::device::DeviceVerb;
+
 /// Makes this machine an access point and shares its connection.
 #[derive(Debug, Parser)]
 #[command(name = "hostednet", version, after_help = AFTER)]
@@ -95,6 +97,12 @@ pub enum Verb {
         /// What to do
         #[command(subcommand)]
         verb: ForwardVerb,
+    },
+    /// Name, block, limit and count single devices
+    Device {
+        /// What to do
+        #[command(subcommand)]
+        verb: DeviceVerb,
     },
     /// On a device: join a network and find the way back whenever the connection is lost; Ctrl-C undoes it
     Join(Join),

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::{Args, ForwardVerb, KeyVerb, ServiceVerb, SettingsVerb, Verb},
+    device::device,
     hold, join, manual, report,
     style::Style,
     terminal, up,
@@ -183,6 +184,7 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             report::line("Sharing stopped.");
         }
         Verb::Forward { verb } => forward(session, verb).await?,
+        Verb::Device { verb } => device(session, verb).await?,
         Verb::Settings { change: Some(SettingsVerb::Access { sddl, json }), .. } => {
             if let Some(sddl) = sddl {
                 session.set_security_settings(ELEVATED_ACCESS, &sddl).await?;

@@ -9,6 +9,7 @@ pub mod args;
 mod argv;
 mod commands;
 mod daemon;
+pub mod device;
 mod entry;
 mod hold;
 mod join;

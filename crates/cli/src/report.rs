@@ -179,23 +179,34 @@ pub(crate) fn devices(snapshot: &Snapshot) -> String {
     table(&["NAME", "ADDRESS", "MAC", "KEY", "SIGNAL", "DOWN", "UP", "SINCE"], &rows)
 }
 
+/// The name that was given to a device, else the one that it says of itself.
+fn name_of(device: &DeviceView) -> Option<String> {
+    let given = device.settings.as_ref().map(|settings| settings.name.as_str());
+    given
+        .filter(|name| !name.is_empty())
+        .map(|name| escape_untrusted(name.as_bytes()))
+        .or_else(|| device.hostname.clone())
+}
+
 /// One row of the device table.
 pub(crate) fn device_row(device: &DeviceView, snapshot: &Snapshot) -> Vec<String> {
     let dash = || "–".to_owned();
     let peer = snapshot.hosted_network.peers.iter().find(|peer| peer.mac == device.mac);
     let connected = match peer {
         Some(peer) => duration(peer.connected_s),
+        None if device.settings.as_ref().is_some_and(|settings| settings.blocked) => "blocked".to_owned(),
+        None if device.usage.as_ref().is_some_and(|usage| usage.exhausted) => "quota used up".to_owned(),
         None if device.connected => "yes".to_owned(),
         None => "no".to_owned(),
     };
     vec![
-        device.hostname.clone().unwrap_or_else(dash),
+        name_of(device).unwrap_or_else(dash),
         device.ipv4.map_or_else(dash, |address| address.to_string()),
         device.mac.to_string(),
         device.key.map_or_else(dash, |key| key.as_str().to_owned()),
         device.signal_dbm.map_or_else(dash, |signal| format!("{signal} dBm")),
-        bytes(device.tx_bytes),
-        bytes(device.rx_bytes),
+        bytes(device.usage.as_ref().map_or(device.tx_bytes, |usage| usage.download.bytes)),
+        bytes(device.usage.as_ref().map_or(device.rx_bytes, |usage| usage.upload.bytes)),
         connected,
     ]
 }
@@ -340,6 +351,15 @@ pub(crate) fn sentence(event: &Event, style: Style) -> Option<String> {
             format!("{} {}: {}{remedy}", style.bad("!"), failure.object, failure.cause)
         }
         Event::SettingsChanged => "the settings changed".to_owned(),
+        Event::DeviceChanged { mac, settings } => match settings {
+            Some(settings) if settings.blocked => format!("{} {mac} is blocked", style.bad("!")),
+            Some(_) => format!("something was decided about {mac}"),
+            None => format!("nothing is decided about {mac} any more"),
+        },
+        Event::QuotaExhausted { mac, bytes: quota } => {
+            format!("{} {mac} has used up its quota of {}", style.bad("!"), bytes(*quota))
+        }
+        Event::QuotaRenewed { mac } => format!("{} the quota of {mac} begins anew", style.good("+")),
         Event::Resync => return None,
     })
 }

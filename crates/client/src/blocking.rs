@@ -7,13 +7,13 @@ use hn_types::{
     MacAddr, SecondaryKey, Ssid,
     part::StartType,
     settings::Reservation,
-    view::{NumberedEvent, Snapshot},
+    view::{DeviceView, NumberedEvent, Snapshot},
 };
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    ConnectionView, Error, EventStream, KeysView, MappingArgs, MappingView, PartView, Role, SecuritySettings,
-    SettingsView, ShareArgs, UpArgs,
+    ConnectionView, DeviceChange, Error, EventStream, KeysView, MappingArgs, MappingView, PartView, Role,
+    SecuritySettings, SettingsView, ShareArgs, UpArgs,
 };
 
 /// A session whose calls wait for their answer. See [`crate::Session`] for what each call means.
@@ -79,6 +79,14 @@ calls! {
     set_reservation(promise: &Reservation) -> ();
     /// See [`crate::Session::remove_reservation`].
     remove_reservation(mac: MacAddr) -> ();
+    /// See [`crate::Session::devices`].
+    devices() -> Vec<DeviceView>;
+    /// See [`crate::Session::set_device`].
+    set_device(mac: MacAddr, change: &DeviceChange) -> ();
+    /// See [`crate::Session::forget_device`].
+    forget_device(mac: MacAddr) -> ();
+    /// See [`crate::Session::disconnect_device`].
+    disconnect_device(mac: MacAddr) -> ();
     /// See [`crate::Session::connections`].
     connections() -> Vec<ConnectionView>;
     /// See [`crate::Session::enable_sharing`].

@@ -26,8 +26,8 @@ mod session;
 
 pub use events::EventStream;
 pub use hn_ipc::args::{
-    ConnectionView, KeysView, MappingArgs, MappingTarget, MappingView, PartView, Protocol, Role,
-    SecuritySettings, SettingsView, ShareArgs, UpArgs,
+    ConnectionView, DeviceChange, KeysView, MappingArgs, MappingTarget, MappingView, PartView, Protocol,
+    Role, SecuritySettings, SettingsView, ShareArgs, UpArgs,
 };
 pub use hn_types as types;
 pub use profile::station_profile;

@@ -8,8 +8,8 @@ use std::{
 
 use hn_ipc::{
     args::{
-        ConnectionView, KeysView, MappingArgs, MappingView, PartView, Role, SecuritySettings, SettingsView,
-        ShareArgs, UpArgs,
+        ConnectionView, DeviceChange, KeysView, MappingArgs, MappingView, PartView, Role, SecuritySettings,
+        SettingsView, ShareArgs, UpArgs,
     },
     error::{TreeError, failure_from_reply},
     proxy::{HostedNetworkProxy, ServiceProxy, SharingProxy},
@@ -19,7 +19,7 @@ use hn_types::{
     ErrorCode, Failure, Key, MacAddr, Reason, SecondaryKey, Ssid,
     part::StartType,
     settings::Reservation,
-    view::{SetBy, Snapshot},
+    view::{DeviceView, SetBy, Snapshot},
 };
 use serde::de::DeserializeOwned;
 use zbus::connection::Builder;
@@ -198,6 +198,27 @@ impl Session {
     /// Takes the promise back. Needs elevation.
     pub async fn remove_reservation(&self, mac: MacAddr) -> Result<(), Error> {
         self.done(self.sharing.remove_reservation(&mac.to_string()).await)
+    }
+
+    /// Every device that is attached or that something was decided about.
+    pub async fn devices(&self) -> Result<Vec<DeviceView>, Error> {
+        self.rows(self.sharing.devices().await)
+    }
+
+    /// Decides something about a device; what `change` leaves out stays. Needs elevation.
+    pub async fn set_device(&self, mac: MacAddr, change: &DeviceChange) -> Result<(), Error> {
+        let fields = to_fields(change).map_err(protocol)?;
+        self.done(self.sharing.set_device(&mac.to_string(), fields).await)
+    }
+
+    /// Forgets what was decided about a device, its promised address included. Needs elevation.
+    pub async fn forget_device(&self, mac: MacAddr) -> Result<(), Error> {
+        self.done(self.sharing.forget_device(&mac.to_string()).await)
+    }
+
+    /// Ends the association of a device, which may come back. Needs elevation.
+    pub async fn disconnect_device(&self, mac: MacAddr) -> Result<(), Error> {
+        self.done(self.sharing.disconnect_device(&mac.to_string()).await)
     }
 
     /// Every connection of the machine and whether it can be shared.

@@ -5,13 +5,14 @@ use core::net::IpAddr;
 
 use hn_types::{
     ConnectionSettings, Descriptor, Key, MacAddr, SecondaryKey, Ssid,
+    device::DeviceChange,
     part::{Part, StartType},
     portmap::{MapRemote, Origin},
     security::Caller,
     settings::{
         MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role, SharingPair,
     },
-    view::{SetBy, SharingPhase},
+    view::{DeviceView, SetBy, SharingPhase},
 };
 
 /// A session: a client connection, the *handle* of the Windows contract. Numbers are never re-used.
@@ -122,6 +123,14 @@ pub enum Command {
     SetReservation(Reservation),
     /// Takes the promise back (*E*).
     RemoveReservation(MacAddr),
+    /// Decides something about a device (*E*).
+    SetDevice(MacAddr, DeviceChange),
+    /// Forgets everything that was decided about a device, its promised address included (*E*).
+    ForgetDevice(MacAddr),
+    /// Ends the association of a device; it may come back (*E*).
+    DisconnectDevice(MacAddr),
+    /// Everybody who is attached, and everybody else something was decided about.
+    QueryDevices,
     /// Starts full sharing on this pair, or moves it there (*E*).
     Share(SharingPair),
     /// Stops full sharing (*E*).
@@ -176,6 +185,8 @@ pub enum Reply {
     Mapping(u32),
     /// To [`Command::QueryMappings`], oldest first.
     Mappings(Vec<MappingStatus>),
+    /// To [`Command::QueryDevices`].
+    Devices(Vec<DeviceView>),
     /// To [`Command::ServiceStatus`].
     Parts([PartStatus; 2]),
 }

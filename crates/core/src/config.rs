@@ -31,6 +31,8 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// How often stations are asked for signal and counters while there are any. Zero: never.
     pub station_poll: Duration,
+    /// How often the firewall is asked what it has counted of single devices while it counts. Zero: never.
+    pub device_poll: Duration,
     /// Whether any local user may read the keys, as Windows allows (`station_profile`).
     pub keys_readable_by_all: bool,
     /// Whether `ForceStop` needs elevation (seed 000 says so, the function's page does not).
@@ -55,6 +57,7 @@ impl Config {
             isolate_from: Vec::new(),
             deadlines: Deadlines::default(),
             station_poll: Duration::from_secs(5),
+            device_poll: Duration::from_secs(2),
             keys_readable_by_all: true,
             force_stop_needs_elevation: true,
             port_mapping: PortMapPolicy::default(),
@@ -120,7 +123,7 @@ pub struct Limits {
     pub queue: usize,
     /// Devices remembered; the one that expires first makes room.
     pub devices: usize,
-    /// Reservations.
+    /// Reservations, and devices that something is decided about.
     pub reservations: usize,
 }
 

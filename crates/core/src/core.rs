@@ -24,6 +24,7 @@ use rand_core::SeedableRng;
 use crate::{
     command::{Actor, Command, RequestId, SessionId},
     config::Config,
+    control::{Accounts, Kick, device_plan},
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
     guard::Guard,
@@ -93,6 +94,9 @@ pub struct Core {
     pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) portmap: Portmap,
+    pub(crate) accounts: Accounts,
+    /// Associations that somebody wants ended.
+    pub(crate) kicks: VecDeque<Kick>,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// What the uplink gives for IPv6.
     pub(crate) upstream: Upstream,
@@ -131,6 +135,7 @@ impl Core {
     pub fn new(config: Config, stored: StoredSettings, seed: [u8; 32], now: Now) -> Self {
         let lanes = Lanes::new(stored.clone(), config.deadlines);
         let start_types = stored.start_types;
+        let accounts = Accounts::new(&stored);
         let mut core = Self {
             config,
             rng: ChaCha20Rng::from_seed(seed),
@@ -152,6 +157,8 @@ impl Core {
             moves: Moves::default(),
             devices: Devices::default(),
             portmap: Portmap::default(),
+            accounts,
+            kicks: VecDeque::new(),
             troubles: BTreeMap::new(),
             upstream: Upstream::default(),
             guard: Guard::default(),
@@ -203,7 +210,7 @@ impl Core {
     /// A client asks. Answered by exactly one [`Output::Reply`] unless its session closes first.
     pub fn handle_command(&mut self, request: RequestId, actor: Actor, command: Command, now: Now) {
         self.now = now;
-        self.accept(request, actor, command);
+        self.accept(request, actor, command, now);
         self.settle(now);
     }
 
@@ -233,8 +240,11 @@ impl Core {
         outcome: Result<EffectDone, Vec<DriverError>>,
         now: Now,
     ) {
-        if let Some(finished) = self.lanes.finish(id, outcome, now.mono) {
-            self.effect_finished(finished);
+        self.kicked(id, &outcome);
+        if self.lanes.was_counting(id) {
+            self.count_answered(outcome, now.mono);
+        } else if let Some(finished) = self.lanes.finish(id, outcome, now.mono) {
+            self.effect_finished(finished, now.mono);
         }
         self.settle(now);
     }
@@ -258,8 +268,10 @@ impl Core {
     /// The time of [`Core::poll_timeout`] has come. Harmless when it has not.
     pub fn handle_timeout(&mut self, now: Now) {
         for finished in self.lanes.expire(now.mono) {
-            self.effect_finished(finished);
+            self.effect_finished(finished, now.mono);
         }
+        self.expire_kicks();
+        self.count_if_due(now.mono);
         if self.poll_at.is_some_and(|at| at <= now.mono) {
             self.poll_at = Some(now.mono + self.config.station_poll);
             self.lanes.poll_stations(now.mono, &mut self.out);
@@ -276,7 +288,8 @@ impl Core {
     pub fn poll_timeout(&self) -> Option<(Monotonic, &'static str)> {
         let poll = self.poll_at.map(|at| (at, "station poll"));
         let mapping = self.portmap_ends().map(|at| (at, "end of a port mapping"));
-        [self.lanes.wake(), poll, mapping].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let wakes = [self.lanes.wake(), poll, mapping, self.accounts.wake()];
+        wakes.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What should hold on the system at this moment. For tests and the log: the executor needs only
@@ -288,6 +301,7 @@ impl Core {
             network: &self.network,
             keys: keys::key_set(&self.settings, self.temporary.as_ref(), &self.hosted),
             reservations: &self.settings.reservations,
+            denied: keys::denied(&self.settings),
             subnets: self.subnets,
             domain: &self.config.domain,
             lease_time: self.lease_time(),
@@ -305,14 +319,19 @@ impl Core {
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
             former: &self.former,
         };
-        plan::goal(&self.intent, &around)
+        let mut goal = plan::goal(&self.intent, &around);
+        goal.firewall.devices =
+            device_plan(&goal, &self.accounts.rules(&self.settings.devices), &self.network);
+        goal
     }
 
     /// Brings everything to rest: availability, effects, transactions, waiting commands.
     fn settle(&mut self, now: Now) {
         self.now = now;
+        self.renew_quotas(now);
         loop {
             self.refresh();
+            self.store_usage(now.mono);
             self.refresh_portmap(now.mono);
             let rung = self.intent.full.as_ref().and_then(|pair| self.rung(pair));
             self.upstream.follow(rung.as_ref(), now.mono);
@@ -344,6 +363,8 @@ impl Core {
                 break;
             }
         }
+        self.drive_kicks(now.mono);
+        self.schedule_counting(now.mono);
         let polling = self.hosted.phase() == Phase::Active
             && !self.hosted.peers().is_empty()
             && !self.config.station_poll.is_zero();
@@ -561,7 +582,7 @@ impl Core {
         self.out.push_back(Output::Event(Event::Trouble { failure }));
     }
 
-    fn effect_finished(&mut self, finished: Finished) {
+    fn effect_finished(&mut self, finished: Finished, now: Monotonic) {
         let mut finished = finished;
         if finished.lane == Step::Radio
             && let Some(cause) = self.hosted.lost_in_start.take()
@@ -580,6 +601,7 @@ impl Core {
                 }
                 self.hosted.running = Some(started);
             }
+            Ok(EffectDone::Counted(counts)) => self.counted(&counts, now),
             Ok(EffectDone::Done) => {
                 if finished.lane == Step::Firewall {
                     self.firewall_applied();

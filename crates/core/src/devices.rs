@@ -178,6 +178,11 @@ impl Devices {
         }
     }
 
+    /// Whether it has a lease.
+    pub(crate) fn has(&self, mac: MacAddr) -> bool {
+        self.leases.held.contains_key(&mac) || self.leases.ipv6.contains_key(&mac)
+    }
+
     /// The IPv6 addresses of `network` that devices have.
     pub(crate) fn in_network6(&self, network: Subnet6) -> impl Iterator<Item = Ipv6Addr> + '_ {
         let all = self.leases.ipv6.values().flat_map(BTreeMap::keys).copied();
@@ -220,6 +225,7 @@ impl Devices {
                     tx_bytes: 0,
                     lease_expires: Some(lease.expires.to_rfc3339()),
                     connected: held.station.is_none() && segment != ap,
+                    ..unseen(*mac, segment)
                 },
             );
         }
@@ -248,7 +254,7 @@ impl Devices {
 }
 
 /// A device of which nothing is known but where it is.
-const fn unseen(mac: MacAddr, interface: Option<IfName>) -> DeviceView {
+pub(crate) const fn unseen(mac: MacAddr, interface: Option<IfName>) -> DeviceView {
     DeviceView {
         mac,
         ipv4: None,
@@ -261,6 +267,10 @@ const fn unseen(mac: MacAddr, interface: Option<IfName>) -> DeviceView {
         tx_bytes: 0,
         lease_expires: None,
         connected: false,
+        random_mac: false,
+        fixed_ipv4: None,
+        settings: None,
+        usage: None,
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::{
 };
 
 use hn_types::{
-    Descriptor, ErrorCode, Failure, MacAddr, Reason, SecondaryKey, StoredSettings, Subnet4,
+    Descriptor, ErrorCode, Failure, MacAddr, Now, Reason, SecondaryKey, StoredSettings, Subnet4,
     part::{Part, StartType, StartTypes},
     security::{ELEVATED_ACCESS, OBJECT_COUNT, READ_CONTROL, WRITE_ACCESS, WRITE_DAC},
     settings::Reservation,
@@ -60,6 +60,9 @@ impl Command {
             Self::ForceStop => unless(force_stop_for_all, Right::Object),
             Self::SetReservation(_)
             | Self::RemoveReservation(_)
+            | Self::SetDevice(..)
+            | Self::ForgetDevice(_)
+            | Self::DisconnectDevice(_)
             | Self::Share(_)
             | Self::Unshare
             | Self::EnableSharing(..)
@@ -87,6 +90,7 @@ impl Command {
             | Self::QuerySecurity(_)
             | Self::SetSecurity(..)
             | Self::QueryMappings
+            | Self::QueryDevices
             | Self::Down
             | Self::ServiceStatus
             | Self::Shutdown => Right::Everybody,
@@ -116,6 +120,10 @@ impl Command {
             // Sharing starts its part by itself.
             Self::SetReservation(_)
             | Self::RemoveReservation(_)
+            | Self::SetDevice(..)
+            | Self::ForgetDevice(_)
+            | Self::DisconnectDevice(_)
+            | Self::QueryDevices
             | Self::Share(_)
             | Self::Unshare
             | Self::EnableSharing(..)
@@ -163,6 +171,10 @@ impl Command {
             | Self::SetSecurity(..)
             | Self::SetReservation(_)
             | Self::RemoveReservation(_)
+            | Self::SetDevice(..)
+            | Self::ForgetDevice(_)
+            | Self::DisconnectDevice(_)
+            | Self::QueryDevices
             | Self::Unshare
             | Self::DisableSharing(_)
             | Self::SetFirewall(..)
@@ -180,13 +192,25 @@ impl Command {
 
 impl Core {
     /// Takes a command: answers it, lets it join the job under way, or makes it wait.
-    pub(crate) fn accept(&mut self, request: RequestId, actor: Actor, command: Command) {
+    pub(crate) fn accept(&mut self, request: RequestId, actor: Actor, command: Command, now: Now) {
         if command == Command::Shutdown {
             self.shut_down(request);
             return;
         }
+        if let Command::QueryDevices = command
+            && self.closing.is_none()
+            && self.sessions.is_open(actor.session)
+        {
+            let devices = self.known_devices(now);
+            self.out.push_back(Output::Reply { request, result: Ok(Reply::Devices(devices)) });
+            return;
+        }
         if let Some(result) = self.answer_at_once(&actor, &command).transpose() {
             self.out.push_back(Output::Reply { request, result });
+            return;
+        }
+        if let Command::DisconnectDevice(mac) = command {
+            self.kick(request, mac);
             return;
         }
         let claim = if command == Command::StartUsing {
@@ -262,6 +286,7 @@ impl Core {
             }))),
             Command::ServiceStatus => Ok(Some(Reply::Parts(Part::ALL.map(|part| self.part_status(part))))),
             Command::SetReservation(reservation) => self.check_reservation(reservation).map(|()| None),
+            Command::SetDevice(mac, change) => self.check_device(*mac, change).map(|()| None),
             Command::QueryMappings => Ok(Some(Reply::Mappings(self.mapping_statuses(self.now)))),
             Command::AddMapping(new) => self.check_mapping(new).map(|()| None),
             Command::InitSettings
@@ -273,6 +298,9 @@ impl Core {
             | Command::RefreshPrimaryKey
             | Command::SetSecondaryKey(_)
             | Command::RemoveReservation(_)
+            | Command::ForgetDevice(_)
+            | Command::DisconnectDevice(_)
+            | Command::QueryDevices
             | Command::Share(_)
             | Command::Unshare
             | Command::EnableSharing(..)
@@ -465,6 +493,8 @@ impl Core {
                 self.save_and_follow(settings)
             }
             Command::RemoveReservation(mac) => self.remove_reservation(mac)?,
+            Command::SetDevice(mac, change) => self.set_device(mac, &change)?,
+            Command::ForgetDevice(mac) => self.forget_device(mac)?,
             Command::Share(pair) => self.share(&pair)?,
             Command::Unshare => self.unshare()?,
             Command::EnableSharing(connection, role) => self.enable_sharing(&connection, role)?,
@@ -516,6 +546,8 @@ impl Core {
             | Command::QuerySettings
             | Command::QuerySecurity(_)
             | Command::QueryMappings
+            | Command::QueryDevices
+            | Command::DisconnectDevice(_)
             | Command::ServiceStatus
             | Command::Shutdown => Stages::new(),
         };
@@ -691,7 +723,7 @@ impl Core {
         stages
     }
 
-    fn check_reservation(&self, reservation: &Reservation) -> Result<(), Failure> {
+    pub(crate) fn check_reservation(&self, reservation: &Reservation) -> Result<(), Failure> {
         let object = reservation.mac.to_string();
         if reservation.mac.is_multicast() || reservation.mac == MacAddr::ZERO {
             return Err(invalid(&object, "this is not the address of a device"));

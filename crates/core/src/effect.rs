@@ -1,7 +1,10 @@
 //! What the core wants done, and the one ordered queue it says it in.
 
+use alloc::vec::Vec;
+
 use hn_types::{
-    Failure, Step, StoredSettings,
+    Failure, MacAddr, Step, StoredSettings,
+    device::DeviceCount,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
     view::Event,
 };
@@ -57,16 +60,22 @@ pub enum Effect {
     Save(StoredSettings),
     /// Report [`hn_types::observed::ApEvent::StationStats`]. Answer [`EffectDone::Done`] after emitting it.
     PollStations,
+    /// End the association of this station. It may come back at once.
+    Disconnect(MacAddr),
+    /// Answer [`EffectDone::Counted`]. Fails when the table of single devices is not there.
+    CountDevices,
 }
 
 impl Effect {
     /// The lane that does it.
     pub const fn lane(&self) -> Step {
         match self {
-            Self::StartAp(_) | Self::StopAp | Self::SetKeys(_) | Self::PollStations => Step::Radio,
+            Self::StartAp(_) | Self::StopAp | Self::SetKeys(_) | Self::PollStations | Self::Disconnect(_) => {
+                Step::Radio
+            }
             Self::Links(_) => Step::Links,
             Self::Forwarding(_) => Step::Forwarding,
-            Self::Firewall(_) => Step::Firewall,
+            Self::Firewall(_) | Self::CountDevices => Step::Firewall,
             Self::Services(_) => Step::Services,
             Self::Save(_) => Step::Store,
         }
@@ -74,12 +83,14 @@ impl Effect {
 }
 
 /// How an effect succeeded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EffectDone {
     /// Every effect but one.
     Done,
     /// To [`Effect::StartAp`].
     ApStarted(ApStarted),
+    /// To [`Effect::CountDevices`], and to [`Effect::Firewall`] when devices are or were counted.
+    Counted(Vec<DeviceCount>),
 }
 
 /// What comes out of the core, in the one order that counts.

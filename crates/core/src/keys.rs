@@ -1,9 +1,9 @@
 //! Names and keys that are made up, and the keys in force.
 
-use alloc::{format, string::String};
+use alloc::{collections::BTreeSet, format, string::String};
 
 use hn_types::{
-    ConnectionSettings, Key, KeyRole, SecondaryKey, Ssid, StoredSettings,
+    ConnectionSettings, Key, KeyRole, MacAddr, SecondaryKey, Ssid, StoredSettings,
     plan::{KeyEntry, KeySet},
 };
 use rand_chacha::ChaCha20Rng;
@@ -101,7 +101,12 @@ pub(crate) fn key_set(stored: &StoredSettings, temporary: Option<&Key>, hosted: 
         .chain(hosted.retained(secondary))
         .take(KeySet::LIMIT)
         .collect();
-    KeySet { entries }
+    KeySet { entries, denied: denied(stored) }
+}
+
+/// Devices that are kept out.
+pub(crate) fn denied(stored: &StoredSettings) -> BTreeSet<MacAddr> {
+    stored.devices.iter().filter(|device| device.blocked).map(|device| device.mac).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use alloc::{collections::VecDeque, string::String, vec::Vec};
 use core::time::Duration;
 
 use hn_types::{
-    DriverError, IfName, Monotonic, Step, StoredSettings,
+    DriverError, IfName, MacAddr, Monotonic, Step, StoredSettings,
+    device::DevicePlan,
     network::NetworkView,
     plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, NextHop, ServicePlan, Steering},
 };
@@ -44,6 +45,9 @@ pub(crate) struct Lanes {
     poll: Option<Poll>,
     /// Numbers of polls whose answers no longer matter.
     missed_poll: Option<u64>,
+    /// A question to the firewall under way.
+    count: Option<Poll>,
+    missed_count: Option<u64>,
     /// Index of the interface of the running access point.
     ap_index: Option<u32>,
     next: u64,
@@ -92,6 +96,8 @@ impl Lanes {
             services: Lane::new(Step::Services, ServicePlan::default()),
             poll: None,
             missed_poll: None,
+            count: None,
+            missed_count: None,
             ap_index: None,
             next: 1,
             deadlines,
@@ -109,7 +115,7 @@ impl Lanes {
 
     /// Whether no answer is awaited.
     pub(crate) fn quiet(&self) -> bool {
-        let mut quiet = self.poll.is_none();
+        let mut quiet = self.poll.is_none() && self.count.is_none();
         each_lane!(self, lane => quiet &= !lane.busy());
         quiet
     }
@@ -119,6 +125,7 @@ impl Lanes {
         self.quiet()
             || (self.store.busy()
                 && self.poll.is_none()
+                && self.count.is_none()
                 && !self.radio.busy()
                 && !self.links.busy()
                 && !self.firewall.busy()
@@ -201,7 +208,9 @@ impl Lanes {
 
     /// When something has to be done without anybody saying so.
     pub(crate) fn wake(&self) -> Option<(Monotonic, &'static str)> {
-        let mut first = self.poll.as_ref().map(|poll| (poll.deadline, "deadline of a station poll"));
+        let poll = self.poll.as_ref().map(|poll| (poll.deadline, "deadline of a station poll"));
+        let count = self.count.as_ref().map(|count| (count.deadline, "deadline of device counters"));
+        let mut first = poll.into_iter().chain(count).min_by_key(|(at, _)| *at);
         each_lane!(self, lane => {
             if let Some(wake) = lane.wake()
                 && first.is_none_or(|first| wake.0 < first.0)
@@ -216,6 +225,9 @@ impl Lanes {
     pub(crate) fn expire(&mut self, now: Monotonic) -> Vec<Finished> {
         if let Some(poll) = self.poll.take_if(|poll| poll.deadline <= now) {
             self.missed_poll = Some(poll.number);
+        }
+        if let Some(count) = self.count.take_if(|count| count.deadline <= now) {
+            self.missed_count = Some(count.number);
         }
         let mut finished = Vec::new();
         each_lane!(mut self, lane => finished.extend(lane.expire(now)));
@@ -256,7 +268,7 @@ impl Lanes {
             Step::Radio => {
                 let started = match &result {
                     Ok(EffectDone::ApStarted(started)) => Some(*started),
-                    Ok(EffectDone::Done) | Err(_) => None,
+                    Ok(EffectDone::Done | EffectDone::Counted(_)) | Err(_) => None,
                 };
                 let mut finished = answer!(self.radio)?;
                 match &self.radio.state {
@@ -305,6 +317,52 @@ impl Lanes {
         let id = EffectId { number, lane: Step::Radio };
         out.push_back(Output::Effect { id, effect: Effect::PollStations });
         true
+    }
+
+    /// Ends the association of a station if the radio has nothing better to do; the number of the effect.
+    pub(crate) fn disconnect(
+        &mut self,
+        mac: MacAddr,
+        now: Monotonic,
+        out: &mut VecDeque<Output>,
+    ) -> Option<u64> {
+        if self.radio.busy() || self.poll.is_some() {
+            return None;
+        }
+        let number = self.number();
+        self.poll = Some(Poll { number, deadline: now + POLL_DEADLINE });
+        let id = EffectId { number, lane: Step::Radio };
+        out.push_back(Output::Effect { id, effect: Effect::Disconnect(mac) });
+        Some(number)
+    }
+
+    /// Whether the radio has not answered this yet.
+    pub(crate) fn asks_radio(&self, number: u64) -> bool {
+        self.poll.as_ref().is_some_and(|poll| poll.number == number)
+    }
+
+    /// Asks for what devices used if the firewall has nothing better to do.
+    pub(crate) fn count_devices(&mut self, now: Monotonic, out: &mut VecDeque<Output>) {
+        if self.firewall.busy() || self.count.is_some() {
+            return;
+        }
+        let number = self.number();
+        self.count = Some(Poll { number, deadline: now + POLL_DEADLINE });
+        let id = EffectId { number, lane: Step::Firewall };
+        out.push_back(Output::Effect { id, effect: Effect::CountDevices });
+    }
+
+    /// The rules of single devices are not there; those of everybody are.
+    pub(crate) fn forget_device_rules(&mut self) {
+        if let Some(held) = &mut self.firewall.state {
+            held.devices = DevicePlan::default();
+        }
+    }
+
+    /// Whether this was the question for what devices used, answered in time or not.
+    pub(crate) fn was_counting(&mut self, id: EffectId) -> bool {
+        self.count.take_if(|count| count.number == id.number).is_some()
+            || self.missed_count.take_if(|missed| *missed == id.number).is_some()
     }
 
     const fn number(&mut self) -> u64 {
@@ -358,7 +416,9 @@ impl Lanes {
                 }
             });
         }
-        if let Some(target) = wanted.firewall {
+        if let Some(target) = wanted.firewall
+            && self.count.is_none()
+        {
             launch!(firewall, target, |plan: &FirewallPlan, _: &_| Effect::Firewall(plan.clone()));
         }
     }

@@ -31,6 +31,7 @@ extern crate alloc;
 
 mod command;
 mod config;
+mod control;
 mod core;
 mod devices;
 mod dispatch;

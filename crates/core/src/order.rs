@@ -304,6 +304,7 @@ mod tests {
                 domain: None,
                 mtu: None,
                 reservations: vec![],
+                denied: BTreeSet::new(),
             },
             dns: None,
             ipv6: None,

@@ -85,6 +85,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) network: &'a NetworkView,
     pub(crate) keys: KeySet,
     pub(crate) reservations: &'a [Reservation],
+    /// Devices that get no address.
+    pub(crate) denied: BTreeSet<MacAddr>,
     pub(crate) subnets: Subnets,
     pub(crate) domain: &'a str,
     pub(crate) lease_time: Duration,
@@ -310,6 +312,7 @@ fn serve(
             domain: None,
             mtu: None,
             reservations: around.reservations.to_vec(),
+            denied: around.denied.clone(),
         },
         dns: None,
         ipv6: None,

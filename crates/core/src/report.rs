@@ -31,11 +31,13 @@ impl Core {
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let ap = self.intent.ap.as_ref().map(|ap| ap.interface);
         let segment = self.lanes.served().and_then(|plan| plan.segment.as_ref()).map(|s| s.interface);
+        let mut devices = self.devices.views(&self.hosted, ap, segment, now);
+        self.decorate(&mut devices);
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_string(),
             hosted_network: self.hosted_view(now),
             sharing: self.sharing_view(),
-            devices: self.devices.views(&self.hosted, ap, segment, now),
+            devices,
             port_mapping: self.portmap_view(),
         }
     }

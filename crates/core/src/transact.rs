@@ -75,9 +75,11 @@ impl Core {
                 if keep {
                     job.before.settings = settings.clone();
                 }
+                let devices = core::mem::take(&mut self.settings.devices);
                 self.settings = settings;
                 self.staged = None;
                 self.out.push_back(Output::Event(Event::SettingsChanged));
+                self.announce_devices(&devices);
                 self.job = Some(job);
             }
             Some(Stage::Change(change)) => {
@@ -358,8 +360,10 @@ impl Core {
         self.half = before.half;
         self.staged = None;
         if self.settings != before.settings {
+            let devices = core::mem::take(&mut self.settings.devices);
             self.settings = before.settings;
             self.out.push_back(Output::Event(Event::SettingsChanged));
+            self.announce_devices(&devices);
         }
         self.lanes.unblock();
     }

@@ -29,7 +29,7 @@ use hn_core::{
     UpRequest,
 };
 use hn_ipc::{
-    args::{KeysView, MappingArgs, MappingView, PartView, SettingsView, ShareArgs, UpArgs},
+    args::{DeviceChange, KeysView, MappingArgs, MappingView, PartView, SettingsView, ShareArgs, UpArgs},
     error::BusFailure,
     tree::{Fields, from_fields, to_fields},
 };
@@ -498,6 +498,29 @@ impl Sharing {
     async fn remove_reservation(&self, mac: &str) -> Result<(), BusFailure> {
         let mac = mac.parse().map_err(|error: MacAddrError| bad("mac", error))?;
         self.link.done(Command::RemoveReservation(mac)).await
+    }
+
+    async fn devices(&self) -> Result<Vec<Fields>, BusFailure> {
+        let Reply::Devices(devices) = self.link.command(Command::QueryDevices).await? else {
+            return Err(unexpected());
+        };
+        Ok(devices.iter().map(to_fields).collect::<Result<_, _>>()?)
+    }
+
+    async fn set_device(&self, mac: &str, change: Fields) -> Result<(), BusFailure> {
+        let mac = mac.parse().map_err(|error: MacAddrError| bad("mac", error))?;
+        let change: DeviceChange = from_fields(&change)?;
+        self.link.done(Command::SetDevice(mac, change)).await
+    }
+
+    async fn forget_device(&self, mac: &str) -> Result<(), BusFailure> {
+        let mac = mac.parse().map_err(|error: MacAddrError| bad("mac", error))?;
+        self.link.done(Command::ForgetDevice(mac)).await
+    }
+
+    async fn disconnect_device(&self, mac: &str) -> Result<(), BusFailure> {
+        let mac = mac.parse().map_err(|error: MacAddrError| bad("mac", error))?;
+        self.link.done(Command::DisconnectDevice(mac)).await
     }
 
     async fn connections(&self) -> Result<Vec<Fields>, BusFailure> {

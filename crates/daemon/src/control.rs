@@ -304,6 +304,9 @@ fn log(event: &Event) {
         Event::RadioChanged { software_on, hardware_on } => {
             tracing::info!(software_on, hardware_on, "radio switch");
         }
+        Event::QuotaExhausted { mac, bytes } => tracing::info!(%mac, bytes, "quota used up"),
+        Event::QuotaRenewed { mac } => tracing::info!(%mac, "quota begins anew"),
+        Event::DeviceChanged { mac, .. } => tracing::info!(%mac, "decided about a device"),
         Event::PeerJoined { .. }
         | Event::PeerLeft { .. }
         | Event::PeerRefused { .. }

@@ -12,7 +12,7 @@ use std::path::Path;
 use hn_core::{Effect, EffectDone, EffectId};
 use hn_ports::{Dependencies, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
 use hn_types::{
-    DriverError, DriverErrorKind, StoredSettings,
+    DriverError, DriverErrorKind, MacAddr, StoredSettings,
     plan::{ApPlan, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
 };
 use tokio::{
@@ -35,6 +35,14 @@ enum RadioJob {
     Stop,
     SetKeys(KeySet),
     PollStations,
+    Disconnect(MacAddr),
+}
+
+/// What the firewall lane does.
+#[derive(Debug)]
+enum FirewallJob {
+    Apply(Box<FirewallPlan>),
+    Count,
 }
 
 /// The queue into one lane.
@@ -46,7 +54,7 @@ pub struct Executor {
     radio: Lane<RadioJob>,
     links: Lane<LinkPlan>,
     forwarding: Lane<ForwardingPlan>,
-    firewall: Lane<FirewallPlan>,
+    firewall: Lane<FirewallJob>,
     services: Lane<ServicePlan>,
     store: Lane<StoredSettings>,
     outcomes: mpsc::UnboundedSender<Outcome>,
@@ -85,6 +93,7 @@ impl Executor {
                 }
                 RadioJob::Stop => radio.stop().await.map(|_| EffectDone::Done),
                 RadioJob::SetKeys(keys) => done(radio.set_keys(&keys).await),
+                RadioJob::Disconnect(station) => done(radio.disconnect(station).await),
                 RadioJob::PollStations => {
                     radio.poll_stations().await;
                     Ok(EffectDone::Done)
@@ -92,7 +101,15 @@ impl Executor {
             }),
             links: lane(&outcomes, async move |plan| done(links.apply(&plan).await)),
             forwarding: lane(&outcomes, async move |plan| done(forwarding.apply(&plan).await)),
-            firewall: lane(&outcomes, async move |plan| done(firewall.apply(&plan).await)),
+            firewall: lane(&outcomes, async move |job| match job {
+                FirewallJob::Apply(plan) => done(firewall.apply(&plan).await).map(|done| {
+                    let counted = firewall.counted();
+                    if counted.is_empty() { done } else { EffectDone::Counted(counted) }
+                }),
+                FirewallJob::Count => {
+                    firewall.count().await.map(EffectDone::Counted).map_err(|error| vec![error])
+                }
+            }),
             services: lane(&outcomes, async move |plan| done(services.apply(&plan).await)),
             store: lane(&outcomes, async move |settings| done(file.save(&settings))),
             outcomes,
@@ -122,7 +139,9 @@ impl Executor {
             Effect::PollStations => hand(&self.radio, id, RadioJob::PollStations),
             Effect::Links(plan) => hand(&self.links, id, plan),
             Effect::Forwarding(plan) => hand(&self.forwarding, id, plan),
-            Effect::Firewall(plan) => hand(&self.firewall, id, plan),
+            Effect::Firewall(plan) => hand(&self.firewall, id, FirewallJob::Apply(Box::new(plan))),
+            Effect::CountDevices => hand(&self.firewall, id, FirewallJob::Count),
+            Effect::Disconnect(station) => hand(&self.radio, id, RadioJob::Disconnect(station)),
             Effect::Services(plan) => hand(&self.services, id, plan),
             Effect::Save(settings) => hand(&self.store, id, settings),
         };

@@ -10,9 +10,9 @@ mod world;
 
 use futures_util::StreamExt;
 use hostednet::{
-    Session, ShareArgs, UpArgs,
+    DeviceChange, Session, ShareArgs, UpArgs,
     types::{
-        ErrorCode, Key, KeyRole, Reason, SecondaryKey, Ssid, Step,
+        ErrorCode, Key, KeyRole, QuotaPeriod, Reason, SecondaryKey, Ssid, Step,
         settings::{PrivateChoice, PublicChoice, Reservation},
         view::{Event, HostedState, Ipv6Source, SharingMode, SharingPhase},
     },
@@ -318,6 +318,46 @@ fn a_promised_address_is_kept_and_can_be_taken_back() {
         assert!(world.show().await.contains(r#""reservations":[{"mac":"02:00:00:00:01:01","host":20"#));
         session.remove_reservation(mac).await.unwrap();
         assert_eq!(session.remove_reservation(mac).await.unwrap_err().code(), ErrorCode::NotFound);
+    });
+}
+
+#[test]
+fn a_device_is_named_counted_held_to_its_quota_blocked_and_sent_away() {
+    run(async |world: &World| {
+        let session = world.session().await;
+        let (_, mut events) = session.events().await.unwrap();
+        session.up(&up_args()).await.unwrap();
+        let mac = "02:00:00:00:01:01".parse().unwrap();
+        world.console("join 02:00:00:00:01:01 primary phone").await;
+        let change = DeviceChange {
+            name: Some("Ann's phone".into()),
+            quota_bytes: Some(10_000),
+            quota_period: Some(QuotaPeriod::Day),
+            ..DeviceChange::default()
+        };
+        session.set_device(mac, &change).await.unwrap();
+        next_event(&mut events, |event| matches!(event, Event::DeviceChanged { settings: Some(_), .. }))
+            .await;
+        let view = async || session.devices().await.unwrap().into_iter().find(|it| it.mac == mac).unwrap();
+        assert_eq!(view().await.settings.unwrap().name, "Ann's phone");
+        // The simulated machine shows its virtual interface a moment later.
+        world.until(async || world.ask("traffic 02:00:00:00:01:01 1000 8000").await == "ok").await;
+        world.until(async || view().await.usage.is_some_and(|usage| usage.spent == 9_000)).await;
+        assert!(world.ask("traffic 02:00:00:00:01:01 1000 8000").await.starts_with("error"));
+        next_event(&mut events, |event| matches!(event, Event::QuotaExhausted { bytes: 10_000, .. })).await;
+        assert!(view().await.usage.unwrap().exhausted);
+        session.disconnect_device(mac).await.unwrap();
+        next_event(&mut events, |event| matches!(event, Event::PeerLeft { .. })).await;
+        world.console("join 02:00:00:00:01:01 primary phone").await;
+        session
+            .set_device(mac, &DeviceChange { blocked: Some(true), ..DeviceChange::default() })
+            .await
+            .unwrap();
+        next_event(&mut events, |event| matches!(event, Event::PeerLeft { .. })).await;
+        assert!(world.ask("join 02:00:00:00:01:01 primary phone").await.starts_with("error"));
+        session.forget_device(mac).await.unwrap();
+        world.console("join 02:00:00:00:01:01 primary phone").await;
+        session.down().await.unwrap();
     });
 }
 

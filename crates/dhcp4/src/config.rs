@@ -1,6 +1,6 @@
 //! What the server hands out, to whom, and within which bounds. A [`Config`] cannot be invalid.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use core::{fmt, net::Ipv4Addr, time::Duration};
 
 use hn_types::{MacAddr, Subnet4};
@@ -105,6 +105,8 @@ pub struct RawConfig {
     pub mtu: Option<u16>,
     /// Addresses kept for certain clients.
     pub reservations: Vec<Reservation>,
+    /// Clients that get no answer, by hardware address or by that of their frames.
+    pub denied: BTreeSet<MacAddr>,
     /// Whether addresses are probed before an offer.
     pub probing: Probing,
     /// Durations.
@@ -138,6 +140,7 @@ impl RawConfig {
             domain: None,
             mtu: None,
             reservations: Vec::new(),
+            denied: BTreeSet::new(),
             probing: Probing::On,
             timing: Timing::default(),
             limits: Limits::default(),
@@ -266,6 +269,11 @@ impl Config {
         self.raw.mtu = mtu.filter(|mtu| *mtu >= LEAST_MTU);
     }
 
+    /// Changes who gets no answer.
+    pub(crate) fn set_denied(&mut self, denied: BTreeSet<MacAddr>) {
+        self.raw.denied = denied;
+    }
+
     /// Lease time in seconds.
     pub(crate) const fn lease_secs(&self) -> u32 {
         self.lease
@@ -293,17 +301,19 @@ impl Config {
         })
     }
 
-    /// Who the client with this hardware address and client identifier is. A reservation by either decides
-    /// (the identifier first); otherwise the identifier does (RFC 2131 §4.2).
+    /// Who the client with this hardware address and client identifier is. A reservation decides: by the identifier, by the hardware
+    /// address that the identifier is made of (RFC 2132 §9.14, type 1), by the hardware address of the message. That of the
+    /// frame does not: it is that of the bridge or repeater on the way, behind which there may be several clients. Without a
+    /// reservation the identifier decides (RFC 2131 §4.2).
     pub(crate) fn identify(&self, mac: MacAddr, client_id: Option<ClientId>) -> Identity {
         let by_mac = Identity::Mac(mac);
         let Some(id) = client_id else { return by_mac };
         let by_id = Identity::Client(id);
-        if self.reserved_address(&by_id).is_none() && self.reserved_address(&by_mac).is_some() {
-            by_mac
-        } else {
-            by_id
+        if self.reserved_address(&by_id).is_some() {
+            return by_id;
         }
+        let by_type = id.hardware().map(Identity::Mac);
+        by_type.into_iter().chain([by_mac]).find(|by| self.reserved_address(by).is_some()).unwrap_or(by_id)
     }
 }
 

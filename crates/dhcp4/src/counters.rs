@@ -51,6 +51,8 @@ drop_reasons! {
     OtherServer => "other_server",
     /// From a client this server knows nothing about (RFC 2131 §4.3.2: it must remain silent).
     UnknownClient => "unknown_client",
+    /// From a client that gets no address.
+    Denied => "denied",
     /// A release or decline of an address the client doesn't hold.
     NotHolder => "not_holder",
     /// No address is free.

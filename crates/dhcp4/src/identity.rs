@@ -62,6 +62,14 @@ impl ClientId {
         self.form == DIGEST
     }
 
+    /// The Ethernet address it is made of, if it is one of those (RFC 2132 §9.14, hardware type 1).
+    pub(crate) fn hardware(&self) -> Option<MacAddr> {
+        match self.as_bytes() {
+            [1, mac @ ..] if !self.is_digest() => mac.try_into().ok().map(MacAddr),
+            _ => None,
+        }
+    }
+
     pub(crate) const fn form(&self) -> u8 {
         self.form
     }

@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+use hn_types::MacAddr;
+
 use crate::{
     commit::Purpose,
     counters::DropReason,
@@ -29,6 +31,11 @@ enum Choice {
     Nothing,
 }
 
+/// Whose frame it is, which a bridge on the way may have made its own.
+fn sender(frame: &[u8]) -> Option<MacAddr> {
+    frame.get(6..12)?.first_chunk::<6>().copied().map(MacAddr)
+}
+
 impl Server {
     /// Handles the DHCP message in `frame`.
     pub(crate) fn handle_message(&mut self, frame: &[u8], source: Ipv4Addr, message: &[u8]) {
@@ -36,6 +43,10 @@ impl Server {
             Ok(request) => request,
             Err(reason) => return self.counters.drop(reason),
         };
+        let denied = &self.config.raw().denied;
+        if denied.contains(&request.mac) || sender(frame).is_some_and(|sender| denied.contains(&sender)) {
+            return self.counters.drop(DropReason::Denied);
+        }
         let client = self.config.identify(request.mac, request.identifier());
         match request.message {
             MessageType::Discover => {

@@ -1,9 +1,12 @@
 //! The engine's face: inputs, the one output queue, time, records.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    vec::Vec,
+};
 use core::net::Ipv4Addr;
 
-use hn_types::{Monotonic, Now, Wall};
+use hn_types::{MacAddr, Monotonic, Now, Wall};
 
 use crate::{
     commit::{Commits, Purpose},
@@ -166,6 +169,11 @@ impl Server {
     pub fn set_mtu(&mut self, mtu: Option<u16>) {
         self.config.set_mtu(mtu);
         self.template = Template::new(&self.config);
+    }
+
+    /// From here on these get no answer, and others do. Leases and offers stay.
+    pub fn deny(&mut self, denied: BTreeSet<MacAddr>) {
+        self.config.set_denied(denied);
     }
 
     /// The current configuration.

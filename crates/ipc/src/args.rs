@@ -39,7 +39,10 @@ pub struct ShareArgs {
     pub private: Vec<PrivateChoice>,
 }
 
-pub use hn_types::settings::{MappingTarget, Protocol, Role};
+pub use hn_types::{
+    device::DeviceChange,
+    settings::{MappingTarget, Protocol, Role},
+};
 
 /// Argument of `Sharing.AddMapping`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

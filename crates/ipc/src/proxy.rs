@@ -80,6 +80,14 @@ pub trait Sharing {
     fn set_reservation(&self, mac: &str, host: u32, name: &str) -> zbus::Result<()>;
     /// Takes the promise back. Needs elevation.
     fn remove_reservation(&self, mac: &str) -> zbus::Result<()>;
+    /// Every device that is attached or that something was decided about: [`hn_types::view::DeviceView`].
+    fn devices(&self) -> zbus::Result<Vec<Fields>>;
+    /// Decides something about a device: [`crate::args::DeviceChange`]. Needs elevation.
+    fn set_device(&self, mac: &str, change: Fields) -> zbus::Result<()>;
+    /// Forgets what was decided about a device. Needs elevation.
+    fn forget_device(&self, mac: &str) -> zbus::Result<()>;
+    /// Ends the association of a device, which may come back. Needs elevation.
+    fn disconnect_device(&self, mac: &str) -> zbus::Result<()>;
     /// Every connection: [`crate::args::ConnectionView`].
     fn connections(&self) -> zbus::Result<Vec<Fields>>;
 }

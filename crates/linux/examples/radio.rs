@@ -109,7 +109,7 @@ fn keys(primary: &str, secondary: &str, retained: &[&str]) -> Result<KeySet> {
         let (mac, key) = pair.split_once('=').context("MAC=KEY")?;
         entries.push(entry(KeyRole::Secondary, key, Some(mac.parse()?))?);
     }
-    Ok(KeySet { entries })
+    Ok(KeySet { entries, ..KeySet::default() })
 }
 
 fn summary(view: &RadioView) -> String {

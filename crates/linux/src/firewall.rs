@@ -25,6 +25,7 @@ use hn_nft::{
 use hn_ports::{Changed, EventSink, Firewall};
 use hn_types::{
     DriverError, DriverErrorKind, IfName,
+    device::DeviceCount,
     plan::{FirewallPlan, FirewallSegment},
 };
 use netlink_sys::Socket;
@@ -36,13 +37,14 @@ use rustix::{
     },
 };
 
-use self::watch::Watch;
+use self::{device::Devices, watch::Watch};
 use crate::{
     neighbour::{bus::SystemBus, firewalld::Firewalld, manager::Manager},
     netlink::{NETFILTER, errno_text},
     undo::{EntryId, Undo, UndoJournal},
 };
 
+mod device;
 mod foreign;
 mod watch;
 
@@ -75,6 +77,7 @@ pub struct LinuxFirewall {
     resting: Option<Socket>,
     /// The segments in force, which were looked at when they began.
     held: Vec<FirewallSegment>,
+    devices: Devices,
     /// Who is told when somebody else changes the table.
     events: Option<EventSink>,
     /// Since the first table was wanted.
@@ -93,6 +96,7 @@ impl LinuxFirewall {
             entry: None,
             resting: None,
             held: Vec::new(),
+            devices: Devices::default(),
             events: None,
             watch: None,
             manager: None,
@@ -231,8 +235,19 @@ impl Firewall for LinuxFirewall {
                 return Err(refusal);
             }
         }
-        let changed = self.install(&Ruleset::of(plan, index)).await?;
+        // The record of the table stands for that of single devices too, so this one never is without that one.
+        let without = plan.devices.is_empty();
+        let mut changed = Changed::No;
+        if without {
+            changed = self.devices.apply(&plan.devices).await?;
+        }
+        if self.install(&Ruleset::of(plan, index)).await? == Changed::Yes {
+            changed = Changed::Yes;
+        }
         self.held.clone_from(&plan.segments);
+        if !without && self.devices.apply(&plan.devices).await? == Changed::Yes {
+            changed = Changed::Yes;
+        }
         self.firewalld.close_others(|name| plan.open.contains(name)).await;
         if !plan.segments.is_empty() {
             let (found, asked) = self.open(plan).await;
@@ -242,6 +257,14 @@ impl Firewall for LinuxFirewall {
             }
         }
         Ok(changed)
+    }
+
+    async fn count(&mut self) -> Result<Vec<DeviceCount>, DriverError> {
+        self.devices.count()
+    }
+
+    fn counted(&self) -> Vec<DeviceCount> {
+        self.devices.counts()
     }
 }
 
@@ -421,6 +444,7 @@ impl Trouble {
 }
 
 /// A blocking conversation with nfnetlink in the network namespace of the calling thread.
+#[derive(Debug)]
 struct Conversation {
     socket: Socket,
     sequence: u32,

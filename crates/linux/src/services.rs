@@ -19,6 +19,7 @@ mod sound;
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     ffi::OsString,
     future::pending,
     mem,
@@ -421,6 +422,11 @@ impl Supervisor {
         {
             self.tell(&ToWorker::Mtu(wanted.dhcp.mtu), &[])?;
         }
+        if let Activity::Running(serving) = &self.activity
+            && serving.segment.dhcp.denied != wanted.dhcp.denied
+        {
+            self.tell(&ToWorker::Denied(wanted.dhcp.denied.clone()), &[])?;
+        }
         if let Some(dns) = &wanted.dns {
             let resolvers = dns.upstreams.iter().take(UPSTREAMS).copied().collect();
             self.tell(&ToWorker::Upstreams { resolvers, through: dns.through }, &[])?;
@@ -731,12 +737,13 @@ fn serve_message(
     ToWorker::Serve { generation, segment, index, mac, probe }
 }
 
-/// Whether going from one to the other needs nothing but other upstreams, another MTU and another way out for IPv6.
+/// Whether going from one to the other needs nothing but other upstreams, another MTU, other devices that get no address, and
+/// another way out for IPv6.
 fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     let without = |segment: &ServiceSegment| {
         let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), through: None, ..dns });
         let ipv6 = segment.ipv6.as_ref().map(Ipv6Plan::without_uplink);
-        let dhcp = DhcpPlan { mtu: None, ..segment.dhcp.clone() };
+        let dhcp = DhcpPlan { mtu: None, denied: BTreeSet::new(), ..segment.dhcp.clone() };
         let portmap = segment.portmap.as_ref().map(|portmap| {
             let (uplink, entries, answers) = (MapUplink::default(), Vec::new(), Vec::new());
             let PortMapPlan { uuid, ref name, epoch, .. } = **portmap;
@@ -768,6 +775,7 @@ mod tests {
                 domain: None,
                 mtu: None,
                 reservations: Vec::new(),
+                denied: BTreeSet::new(),
             },
             dns: Some(DnsPlan {
                 domain: "mshome.net".into(),

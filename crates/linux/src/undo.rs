@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use self::act::{
     end_process, remove_address, remove_address6, remove_link, remove_route, remove_route6, remove_rule,
-    remove_table, restore_master, restore_sysctl, set_down, set_up,
+    remove_tables, restore_master, restore_sysctl, set_down, set_up,
 };
 use crate::{
     neighbour::{firewalld, manager::restore_now},
@@ -521,7 +521,7 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
             Self::Rule { ipv6, interface, rule } => remove_rule(*ipv6, *interface, *rule)
                 .map_err(|refusal| driver_error("remove the routing rule", interface, &refusal)),
-            Self::FirewallTable => remove_table()
+            Self::FirewallTable => remove_tables()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
             Self::Unmanaged { interface, profile } => restore_now(*interface, profile.as_deref()),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)

@@ -31,13 +31,19 @@ pub enum Object {
     Chain(String),
     /// A rule: its chain and its comment.
     Rule(String, String),
+    /// A chain, set, counter or quota of the table of single devices, or with an empty name the table itself.
+    Devices(String),
 }
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Devices(name) = self {
+            let separator = if name.is_empty() { "" } else { " / " };
+            return write!(f, "netdev {TABLE}{separator}{name}");
+        }
         write!(f, "inet {TABLE}")?;
         match self {
-            Self::Transaction | Self::Table => Ok(()),
+            Self::Devices(_) | Self::Transaction | Self::Table => Ok(()),
             Self::Chain(chain) => write!(f, " / chain {chain}"),
             Self::Rule(chain, comment) => write!(f, " / chain {chain} / rule \"{comment}\""),
         }
@@ -48,11 +54,7 @@ impl Batch {
     /// The transaction after which the table is `ruleset`. Its messages are numbered from `first`; the kernel
     /// answers the one before the end, and every one that fails.
     pub fn replace(ruleset: &Ruleset, first: u32) -> Self {
-        let mut build = Build { w: Writer::default(), first, objects: Vec::new(), end: 0 };
-        build.end = match ruleset.chains.as_slice() {
-            [] => 2,
-            chains => 3 + chains.len() + chains.iter().map(|chain| chain.rules.len()).sum::<usize>(),
-        };
+        let mut build = Build::new(INET, first);
         build.edge(message::BATCH_BEGIN);
         build.table(message::NEW_TABLE, flag::CREATE);
         build.table(message::DELETE_TABLE, 0);
@@ -60,8 +62,7 @@ impl Batch {
             build.table(message::NEW_TABLE, flag::CREATE);
             build.chains(ruleset);
         }
-        build.edge(message::BATCH_END);
-        Self { bytes: build.w.bytes, first, objects: build.objects }
+        build.finish()
     }
 
     /// What is to be sent, in one datagram.
@@ -86,24 +87,37 @@ impl Batch {
     }
 }
 
-struct Build {
+/// A transaction in the making.
+pub(crate) struct Build {
     w: Writer,
+    family: u8,
     first: u32,
     objects: Vec<Object>,
-    /// Position of the message that is to be acknowledged.
-    end: usize,
+    /// Where the message before the end begins: the one that is to be acknowledged.
+    newest: usize,
 }
 
 impl Build {
-    fn edge(&mut self, kind: u16) {
+    pub(crate) fn new(family: u8, first: u32) -> Self {
+        Self { w: Writer::default(), family, first, objects: Vec::new(), newest: 0 }
+    }
+
+    /// Has the last message acknowledged and ends the transaction.
+    pub(crate) fn finish(mut self) -> Batch {
+        self.w.acknowledge(self.newest);
+        self.edge(message::BATCH_END);
+        Batch { bytes: self.w.bytes, first: self.first, objects: self.objects }
+    }
+
+    pub(crate) fn edge(&mut self, kind: u16) {
         let sequence = self.sequence(Object::Transaction);
         self.w.message((kind, flag::REQUEST, sequence), (UNSPEC, u16::from(NFTABLES)), |_| {});
     }
 
-    fn message(&mut self, kind: u16, flags: u16, object: Object, body: impl FnOnce(&mut Writer)) {
-        let acknowledge = if self.objects.len() == self.end { flag::ACK } else { 0 };
+    pub(crate) fn message(&mut self, kind: u16, flags: u16, object: Object, body: impl FnOnce(&mut Writer)) {
+        self.newest = self.w.bytes.len();
         let sequence = self.sequence(object);
-        self.w.message((kind, flag::REQUEST | flags | acknowledge, sequence), (INET, 0), body);
+        self.w.message((kind, flag::REQUEST | flags, sequence), (self.family, 0), body);
     }
 
     fn sequence(&mut self, object: Object) -> u32 {
@@ -154,7 +168,7 @@ impl Build {
 }
 
 /// A comment is user data of the type that the `nft` program shows: type, length, text and zero byte.
-fn comment(w: &mut Writer, kind: u16, text: &str) {
+pub(crate) fn comment(w: &mut Writer, kind: u16, text: &str) {
     let mut value: Vec<u8> = Vec::with_capacity(text.len() + 3);
     value.extend([0, u8::try_from(text.len() + 1).unwrap_or(u8::MAX)]);
     value.extend(text.bytes());

@@ -28,6 +28,9 @@
 //! decides. A base chain of its own for the clamp would instead cost every forwarded packet of the machine a chain and
 //! two comparisons; and the state alone cannot tell a SYN and ACK, which is established, from data.
 //!
+//! What was decided about single devices is in a table of its own, `netdev hostednet` ([`DeviceTable`]), at the ports of the
+//! private side. There is none while nothing was decided, and these rules are the same with it and without.
+//!
 //! A match on the connection state or status is a load, a mask and a comparison, all three of which the kernel runs inline
 //! without a call; a verdict map would replace two of them by a call and a hash lookup.
 
@@ -40,6 +43,7 @@ extern crate alloc;
 mod audit;
 mod batch;
 mod compare;
+mod device;
 mod expression;
 mod foreign;
 mod installed;
@@ -53,6 +57,7 @@ pub mod wire;
 pub use audit::{Blockade, Traffic, audit};
 pub use batch::{Batch, Object, Request};
 pub use compare::{Difference, compare};
+pub use device::{DEVICE_QUESTIONS, DeviceTable, device_question};
 pub use foreign::{Family, Foreign, Question, SetId, TableId};
 pub use installed::{Drops, Installed};
 pub use owner::{Owner, Remedy};

@@ -12,6 +12,8 @@ const HEADER: usize = 16;
 const FAMILY_HEADER: usize = 4;
 /// Family `inet`.
 pub(crate) const INET: u8 = 1;
+/// Family `netdev`.
+pub(crate) const NETDEV: u8 = 5;
 /// Any family.
 pub(crate) const UNSPEC: u8 = 0;
 /// Number of the nf_tables subsystem of nfnetlink.
@@ -42,14 +44,20 @@ pub(crate) mod message {
     pub(crate) const DELETE_TABLE: u16 = BASE | 2;
     pub(crate) const NEW_CHAIN: u16 = BASE | 3;
     pub(crate) const GET_CHAIN: u16 = BASE | 4;
+    pub(crate) const DELETE_CHAIN: u16 = BASE | 5;
     pub(crate) const NEW_RULE: u16 = BASE | 6;
     pub(crate) const GET_RULE: u16 = BASE | 7;
+    pub(crate) const DELETE_RULE: u16 = BASE | 8;
     pub(crate) const NEW_SET: u16 = BASE | 9;
     pub(crate) const GET_SET: u16 = BASE | 10;
+    pub(crate) const DELETE_SET: u16 = BASE | 11;
     pub(crate) const NEW_ELEMENTS: u16 = BASE | 12;
     pub(crate) const GET_ELEMENTS: u16 = BASE | 13;
     pub(crate) const NEW_GENERATION: u16 = BASE | 15;
     pub(crate) const GET_GENERATION: u16 = BASE | 16;
+    pub(crate) const NEW_OBJECT: u16 = BASE | 18;
+    pub(crate) const GET_OBJECT: u16 = BASE | 19;
+    pub(crate) const DELETE_OBJECT: u16 = BASE | 20;
 }
 
 /// Attribute types.
@@ -124,6 +132,15 @@ impl Writer {
         let length =
             u32::try_from(self.bytes.len() - start).expect("a message of ours is a few hundred bytes");
         self.patch(start, &length.to_ne_bytes());
+    }
+
+    /// Has the message that begins at `start` acknowledged.
+    pub(crate) fn acknowledge(&mut self, start: usize) {
+        const FLAGS_AT: usize = 6;
+        let [low, high] = flag::ACK.to_ne_bytes();
+        for (byte, bits) in self.bytes.iter_mut().skip(start + FLAGS_AT).zip([low, high]) {
+            *byte |= bits;
+        }
     }
 
     /// One attribute.

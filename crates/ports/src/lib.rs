@@ -14,7 +14,8 @@ pub mod services;
 use std::{collections::BTreeMap, rc::Rc};
 
 use hn_types::{
-    DriverError, IfName,
+    DriverError, IfName, MacAddr,
+    device::DeviceCount,
     observed::PlatformEvent,
     part::MissingDependency,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -115,6 +116,9 @@ pub trait Radio {
     /// Replaces the accepted keys of the running access point. Stations whose key stays are not touched.
     async fn set_keys(&mut self, keys: &KeySet) -> Result<Changed, DriverError>;
 
+    /// Ends the association of a station, which may come back at once.
+    async fn disconnect(&mut self, station: MacAddr) -> Result<Changed, DriverError>;
+
     /// Asks for [`ApEvent::StationStats`](hn_types::observed::ApEvent::StationStats); nothing happens when no access point runs.
     async fn poll_stations(&mut self);
 }
@@ -138,6 +142,13 @@ pub trait Forwarding {
 pub trait Firewall {
     /// Replaces the table in one transaction, reads it back and compares. The empty plan removes it.
     async fn apply(&mut self, plan: &FirewallPlan) -> Result<Changed, DriverError>;
+
+    /// Reads what was counted of single devices: one entry for each that the plan in force has a rule for. Numbers only grow,
+    /// also when counters had to be made anew. Fails when the rules of devices are not what was applied.
+    async fn count(&mut self) -> Result<Vec<DeviceCount>, DriverError>;
+
+    /// The same as it was at the last reading. The table is read before anything of it is taken away.
+    fn counted(&self) -> Vec<DeviceCount>;
 }
 
 /// The protocol servers.

@@ -5,7 +5,10 @@
 //! at most [`MESSAGE_LIMIT`] bytes. File descriptors ride along with the message that names them, in the
 //! order of their fields. The control process treats the worker as a stranger: a message that does not decode ends it.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv6Addr, SocketAddr},
+};
 
 use hn_types::{
     IfName, MacAddr, Monotonic, Subnet6,
@@ -123,6 +126,11 @@ pub enum ToWorker {
     },
     /// Answers to [`FromWorker::Ask`].
     PortMapAnswers(Vec<MapAnswer>),
+    /// Give these devices no address from here on.
+    Denied(
+        /// By address.
+        BTreeSet<MacAddr>,
+    ),
     /// Ask other upstreams from here on.
     Upstreams {
         /// Best first; at most 8.

@@ -3,6 +3,7 @@
 //! ```text
 //! join MAC KEY|primary|secondary [NAME]   a device joins the access point with this passphrase
 //! plug MAC INTERFACE [NAME]               a device is plugged into a wired interface
+//! traffic MAC UP DOWN                     a device that is counted sent and got so many bytes
 //! leave MAC [timeout]                     it leaves
 //! adapter on|off                          the Wi-Fi adapter is plugged in or removed
 //! switch soft|hard on|off                 a radio switch is switched
@@ -86,6 +87,7 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
         ["plug", mac, interface, rest @ ..] => {
             world.plug(parse_mac(mac)?, parse_name(interface)?, rest.first().unwrap_or(&""))?;
         }
+        ["traffic", mac, up, down] => world.traffic(parse_mac(mac)?, parse_bytes(up)?, parse_bytes(down)?)?,
         ["leave", mac, rest @ ..] => world.leave(parse_mac(mac)?, rest.first() == Some(&"timeout"))?,
         ["adapter", state] => world.set_adapter(parse_state(state)?),
         ["switch", kind @ ("soft" | "hard"), state] => {
@@ -134,6 +136,10 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
 
 fn parse_mac(text: &str) -> Result<MacAddr, String> {
     text.parse().map_err(|error: hn_types::mac::MacAddrError| error.to_string())
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a number of bytes"))
 }
 
 fn parse_name(text: &str) -> Result<IfName, String> {

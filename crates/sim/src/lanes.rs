@@ -4,7 +4,8 @@ use std::{cell::RefCell, rc::Rc};
 
 use hn_ports::{Changed, Dependencies, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
 use hn_types::{
-    DriverError, DriverErrorKind, Step,
+    DriverError, DriverErrorKind, MacAddr, Step,
+    device::DeviceCount,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
 };
 
@@ -81,6 +82,13 @@ impl Radio for SimRadio {
         self.0.borrow_mut().set_keys(keys).map(changed)
     }
 
+    async fn disconnect(&mut self, station: MacAddr) -> Result<Changed, DriverError> {
+        obey(&self.0, Step::Radio).await?;
+        let gone = self.0.borrow_mut().leave(station, false);
+        gone.map(|()| Changed::Yes)
+            .map_err(|cause| DriverError::new(DriverErrorKind::Gone, "disconnect the device", station, cause))
+    }
+
     async fn poll_stations(&mut self) {
         self.0.borrow().poll_stations();
     }
@@ -104,6 +112,15 @@ impl Firewall for SimFirewall {
     async fn apply(&mut self, plan: &FirewallPlan) -> Result<Changed, DriverError> {
         obey(&self.0, Step::Firewall).await?;
         Ok(changed(self.0.borrow_mut().apply_firewall(plan)))
+    }
+
+    async fn count(&mut self) -> Result<Vec<DeviceCount>, DriverError> {
+        obey(&self.0, Step::Firewall).await?;
+        Ok(self.0.borrow().counted())
+    }
+
+    fn counted(&self) -> Vec<DeviceCount> {
+        self.0.borrow().counted()
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use hn_ports::EventSink;
 use hn_types::{
     DriverError, DriverErrorKind, IfName, Key, KeyRole, MacAddr, Ssid, Step, Subnet4, Wall,
+    device::{DeviceCount, Traffic},
     network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet, Way, Way6},
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
     part::{Dependency, MissingDependency},
@@ -91,6 +92,8 @@ pub struct World {
     devices: BTreeMap<MacAddr, Device>,
     faults: BTreeMap<Step, Fault>,
     missing: BTreeSet<Dependency>,
+    /// What was counted of devices that the firewall has a rule for.
+    counts: BTreeMap<MacAddr, DeviceCount>,
 }
 
 fn name(text: &str) -> IfName {
@@ -172,6 +175,7 @@ impl World {
             devices: BTreeMap::new(),
             faults: BTreeMap::new(),
             missing: BTreeSet::new(),
+            counts: BTreeMap::new(),
         }
     }
 
@@ -278,6 +282,9 @@ impl World {
             .entries
             .iter()
             .find(|entry| entry.key == *key && entry.station.is_none_or(|station| station == mac));
+        if ap.keys.denied.contains(&mac) {
+            return Err("the access point refuses this device".to_owned());
+        }
         let Some(entry) = accepted else {
             self.events.emit(PlatformEvent::Ap(ApEvent::KeyMismatch { mac }));
             return Err("the key is refused".to_owned());
@@ -435,6 +442,11 @@ impl World {
         if let Some(applied) = &mut self.applied.ap {
             applied.keys = keys.entries.len();
         }
+        for mac in &keys.denied {
+            if self.devices.get(mac).is_some_and(|device| device.interface == Where::Air) {
+                let _ = self.leave(*mac, false);
+            }
+        }
         Ok(changed)
     }
 
@@ -490,6 +502,29 @@ impl World {
 
     pub(crate) fn apply_firewall(&mut self, plan: &FirewallPlan) -> bool {
         std::mem::replace(&mut self.applied.firewall, plan.clone()) != *plan
+    }
+
+    /// What was counted of single devices.
+    pub(crate) fn counted(&self) -> Vec<DeviceCount> {
+        self.counts.values().copied().collect()
+    }
+
+    /// A device sends and gets so many bytes, as far as the firewall lets it.
+    pub(crate) fn traffic(&mut self, mac: MacAddr, up: u64, down: u64) -> Result<(), String> {
+        let plan = &self.applied.firewall.devices;
+        let rule = plan.rules.iter().find(|rule| rule.mac == mac && !plan.ports.is_empty());
+        let Some(rule) = rule else { return Err("nobody counts this device".to_owned()) };
+        if rule.blocked {
+            return Err("the device is blocked".to_owned());
+        }
+        let count = self.counts.entry(mac).or_insert_with(|| DeviceCount::new(mac));
+        count.exhausted = rule.until.filter(|until| count.total().saturating_add(up + down) > *until);
+        if count.exhausted.is_some() {
+            return Err("the quota is used up".to_owned());
+        }
+        count.upload = count.upload.plus(Traffic { packets: 1, bytes: up });
+        count.download = count.download.plus(Traffic { packets: 1, bytes: down });
+        Ok(())
     }
 
     pub(crate) fn apply_services(&mut self, plan: &ServicePlan) -> bool {
@@ -563,7 +598,7 @@ impl World {
         let attached = self.links.iter().find(|link| Some(link.name) == port);
         let served = attached
             .is_some_and(|link| link.name == segment.interface || link.master == Some(segment.interface));
-        if !served || device.lease.is_some() {
+        if !served || device.lease.is_some() || segment.dhcp.denied.contains(&mac) {
             return;
         }
         let taken: Vec<Ipv4Addr> = self.devices.values().filter_map(|device| device.lease).collect();

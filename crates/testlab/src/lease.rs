@@ -102,11 +102,12 @@ pub fn ask(client: Client, place: &Namespace, interface: &str, limit: Duration) 
                 std::fs::copy(original, &copy)?;
             }
             let configuration = folder.join("dhclient.conf");
+            let identifier = std::fs::read_to_string(folder.join("identifier")).unwrap_or_default();
             let timeout = limit.as_secs().max(2);
             std::fs::write(
                 &configuration,
                 format!(
-                    "timeout {timeout};\ninitial-interval 1;\nbackoff-cutoff 2;\n\
+                    "{identifier}timeout {timeout};\ninitial-interval 1;\nbackoff-cutoff 2;\n\
                      request subnet-mask, routers, domain-name-servers, domain-name, interface-mtu, dhcp-lease-time;\n"
                 ),
             )?;
@@ -122,6 +123,16 @@ pub fn ask(client: Client, place: &Namespace, interface: &str, limit: Duration) 
         bail!("{client:?} got no lease on {interface}: {}{}", done.stderr, done.stdout);
     }
     parse(&std::fs::read_to_string(&result)?, elapsed)
+}
+
+/// From here on [`Client::Dhclient`] sends this client identifier (option 61: bytes in hexadecimal, joined by colons).
+///
+/// # Errors
+/// If it cannot be written down.
+pub fn identify(place: &Namespace, interface: &str, identifier: &str) -> Result<()> {
+    let folder = place.files().join(format!("dhcp-{interface}"));
+    std::fs::create_dir_all(&folder)?;
+    Ok(std::fs::write(folder.join("identifier"), format!("send dhcp-client-identifier {identifier};\n"))?)
 }
 
 /// Gives a lease back with `dhclient -r` (a DHCPRELEASE); only for a lease it holds.

@@ -138,6 +138,7 @@ fn plan() -> ServicePlan {
                 domain: Some("mshome.net".into()),
                 mtu: None,
                 reservations: Vec::new(),
+                denied: std::collections::BTreeSet::new(),
             },
             dns: Some(DnsPlan {
                 domain: "mshome.net".into(),
@@ -274,6 +275,7 @@ fn standalone() -> (FirewallPlan, ServicePlan) {
         domain: None,
         mtu: None,
         reservations: Vec::new(),
+        denied: std::collections::BTreeSet::new(),
     };
     let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host, ipv6: None };
     (

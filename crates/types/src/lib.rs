@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod device;
 pub mod failure;
 pub mod key;
 pub mod mac;
@@ -30,6 +31,7 @@ pub mod text;
 pub mod time;
 pub mod view;
 
+pub use device::{DeviceSettings, DeviceUsage, Quota, QuotaPeriod};
 pub use failure::{DriverError, DriverErrorKind, ErrorCode, Failure, Step};
 pub use key::{Key, KeyError, KeyRole, Passphrase, RawPsk};
 pub use mac::MacAddr;

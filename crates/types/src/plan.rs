@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     IfName, Key, KeyRole, MacAddr, Monotonic, Ssid, Subnet4, Subnet6,
+    device::DevicePlan,
     portmap::{MapAnswer, MapEntry, MapRemote, MapUplink},
     radio::PhyType,
     settings::{Protocol, Reservation},
@@ -57,6 +58,9 @@ impl ApPlan {
 pub struct KeySet {
     /// Bounded by [`KeySet::LIMIT`].
     pub entries: Vec<KeyEntry>,
+    /// Stations that may not associate, whatever key they have.
+    #[serde(default)]
+    pub denied: BTreeSet<MacAddr>,
 }
 
 impl KeySet {
@@ -238,6 +242,9 @@ pub struct FirewallPlan {
     pub pinned: BTreeSet<Pinned>,
     /// Where devices' questions go while another program holds port 53.
     pub names: Vec<NameRedirect>,
+    /// What holds for single devices, in a table of its own.
+    #[serde(default)]
+    pub devices: DevicePlan,
 }
 
 /// Networks that devices are kept from.
@@ -461,6 +468,9 @@ pub struct DhcpPlan {
     pub mtu: Option<u16>,
     /// Addresses promised for ever.
     pub reservations: Vec<Reservation>,
+    /// Devices that get no address.
+    #[serde(default)]
+    pub denied: BTreeSet<MacAddr>,
 }
 
 /// The DNS forwarder.
@@ -496,7 +506,8 @@ mod tests {
             keys: KeySet::default(),
         };
         let key = Key::raw(&[1; 32]).expect("valid");
-        let keys = KeySet { entries: [KeyEntry { role: KeyRole::Primary, key, station: None }].into() };
+        let entries = [KeyEntry { role: KeyRole::Primary, key, station: None }].into();
+        let keys = KeySet { entries, ..KeySet::default() };
         assert!(plan.same_but_keys(&ApPlan { keys, ..plan.clone() }));
         assert!(!plan.same_but_keys(&ApPlan { channel: 1, ..plan.clone() }));
     }

@@ -5,7 +5,11 @@ use core::{fmt, net::Ipv4Addr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Descriptor, IfName, Key, Ssid, Subnet4, Subnet6, part::StartTypes};
+use crate::{
+    Descriptor, IfName, Key, Ssid, Subnet4, Subnet6,
+    device::{DeviceSettings, DeviceUsage},
+    part::StartTypes,
+};
 
 /// `WLAN_HOSTED_NETWORK_CONNECTION_SETTINGS`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +62,12 @@ pub struct StoredSettings {
     /// When the parts of the service start.
     #[serde(default)]
     pub start_types: StartTypes,
+    /// What was decided about single devices, by address.
+    #[serde(default)]
+    pub devices: Vec<DeviceSettings>,
+    /// What these devices have used, by address.
+    #[serde(default)]
+    pub usage: Vec<DeviceUsage>,
 }
 
 impl StoredSettings {

@@ -8,7 +8,10 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6, observed::Counter, portmap::MapRefusal,
+    Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6,
+    device::{DeviceSettings, DeviceUsage},
+    observed::Counter,
+    portmap::MapRefusal,
 };
 
 /// `WLAN_HOSTED_NETWORK_STATE`.
@@ -283,6 +286,19 @@ pub struct DeviceView {
     pub lease_expires: Option<String>,
     /// Whether it is associated (always `true` on a wire while the lease lives).
     pub connected: bool,
+    /// Its address is one that devices make up, often another one for each network; what is decided about it may not find it
+    /// again.
+    #[serde(default)]
+    pub random_mac: bool,
+    /// The address that is promised to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_ipv4: Option<Ipv4Addr>,
+    /// What was decided about it, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<DeviceSettings>,
+    /// What it has used since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<DeviceUsage>,
 }
 
 /// What happened. `monitor --json` prints one a line, `event` being the tag.
@@ -349,6 +365,26 @@ pub enum Event {
     },
     /// Settings or keys changed; the new values are asked for.
     SettingsChanged,
+    /// What was decided about a device changed; nothing is decided any more when `settings` is absent.
+    DeviceChanged {
+        /// Which.
+        mac: MacAddr,
+        /// What holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settings: Option<DeviceSettings>,
+    },
+    /// A device has used up its quota.
+    QuotaExhausted {
+        /// Which.
+        mac: MacAddr,
+        /// The quota in bytes.
+        bytes: u64,
+    },
+    /// The quota of a device that had used it up began anew.
+    QuotaRenewed {
+        /// Which.
+        mac: MacAddr,
+    },
     /// An operation failed or something stopped working.
     Trouble {
         /// What, where, why and what to do.

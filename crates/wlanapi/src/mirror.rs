@@ -77,6 +77,9 @@ impl Mirror {
             | Event::LeaseBound { .. }
             | Event::LeaseEnded { .. }
             | Event::SettingsChanged
+            | Event::DeviceChanged { .. }
+            | Event::QuotaExhausted { .. }
+            | Event::QuotaRenewed { .. }
             | Event::Trouble { .. }
             | Event::Resync => {}
         }

@@ -4,12 +4,12 @@
 //! leave, and the engine holds an acknowledgement back until the journal says that it is on disk.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     os::fd::{AsFd, OwnedFd},
 };
 
 use hn_dhcp4::{Config, Event, LeaseView, Output, Server};
-use hn_types::{Monotonic, Now, observed::Lease};
+use hn_types::{MacAddr, Monotonic, Now, observed::Lease};
 use rustix::io::{self, Errno};
 
 use crate::{
@@ -91,6 +91,11 @@ impl Dhcp {
     /// Answers from here on tell this MTU.
     pub(crate) fn set_mtu(&mut self, mtu: Option<u16>) {
         self.server.set_mtu(mtu);
+    }
+
+    /// These devices get no address from here on.
+    pub(crate) fn deny(&mut self, devices: BTreeSet<MacAddr>) {
+        self.server.deny(devices);
     }
 
     pub(crate) const fn server(&self) -> &Server {

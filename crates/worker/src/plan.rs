@@ -14,7 +14,7 @@ use hn_types::{
 /// Reservations that cannot be kept in this subnet are left out: one that was made for a larger subnet must
 /// not leave everybody without addresses.
 pub(crate) fn dhcp(segment: &ServiceSegment, mac: MacAddr, probe: bool) -> Result<Config, ConfigError> {
-    let DhcpPlan { first, last, lease_time, router, dns, domain, mtu, reservations } = &segment.dhcp;
+    let DhcpPlan { first, last, lease_time, router, dns, domain, mtu, reservations, denied } = &segment.dhcp;
     let mut raw = RawConfig::standalone(mac, segment.address);
     raw.first = *first;
     raw.last = *last;
@@ -23,6 +23,7 @@ pub(crate) fn dhcp(segment: &ServiceSegment, mac: MacAddr, probe: bool) -> Resul
     raw.dns = dns.iter().copied().collect();
     raw.domain.clone_from(domain);
     raw.mtu = *mtu;
+    raw.denied.clone_from(denied);
     raw.probing = if probe { Probing::On } else { Probing::Off };
     let (mut addresses, mut macs) = (BTreeSet::new(), BTreeSet::new());
     for reservation in reservations {
@@ -108,6 +109,7 @@ mod tests {
                 domain: Some("mshome.net".to_owned()),
                 mtu: Some(1_420),
                 reservations,
+                denied: BTreeSet::new(),
             },
             dns: None,
             ipv6: None,

@@ -415,6 +415,12 @@ impl Worker {
                     segment.dhcp.set_mtu(mtu);
                 }
             }
+            ToWorker::Denied(devices) => {
+                let [] = exactly(descriptors)?;
+                if let Some(segment) = &mut self.segment {
+                    segment.dhcp.deny(devices);
+                }
+            }
             ToWorker::Upstreams { resolvers, through } => {
                 let [] = exactly(descriptors)?;
                 self.set_upstreams(&resolvers, through, now);

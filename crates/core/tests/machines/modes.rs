@@ -62,7 +62,8 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
     // Taken apart without `..`: a server that is added to the plan has to be asked about here.
     let ServicePlan { segment } = world.applied.services.clone();
     let ServiceSegment { interface, address, dhcp, dns, ipv6, portmap } = segment.unwrap();
-    let DhcpPlan { first, last, lease_time, router, dns: name_server, domain, mtu, reservations } = dhcp;
+    let DhcpPlan { first, last, lease_time, router, dns: name_server, domain, mtu, reservations, denied } =
+        dhcp;
     let ForwardingPlan { ipv4, ipv6: forwarding6, loose } = world.applied.forwarding.clone();
     checks!(M069:
         assert_eq!(dns, None, "no name server runs");
@@ -75,7 +76,7 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
         let segment = FirewallSegment { interface, subnet, reach: Reach::Host, ipv6: None };
         assert_eq!(world.applied.firewall.segments, [segment], "nothing is translated, and no IPv6 is let through");
     );
-    assert_eq!((lease_time.as_secs(), reservations.len()), (604_800, 0));
+    assert_eq!((lease_time.as_secs(), reservations.len(), denied.len()), (604_800, 0, 0));
     checks!(M089:
         assert_eq!(address.to_string(), "192.168.173.1/24");
         assert_eq!((first.to_string().as_str(), last.to_string().as_str()), ("192.168.173.2", "192.168.173.254"));

@@ -10,6 +10,7 @@ use hn_core::{
 use hn_types::{
     DriverError, DriverErrorKind, Failure, IfName, KeyRole, MacAddr, Monotonic, Now, Step, StoredSettings,
     Wall,
+    device::DeviceCount,
     network::{Ipv6View, Link, MediaType, NetworkView},
     observed::{ApEvent, PlatformEvent},
     plan::{ApStarted, FirewallPlan, FirewallSegment, LinkPlan, Reach},
@@ -163,6 +164,8 @@ pub(crate) struct World {
     index: u32,
     last_state: HostedState,
     listed: BTreeSet<MacAddr>,
+    /// What the firewall has counted.
+    pub(crate) counts: Vec<DeviceCount>,
 }
 
 pub(crate) const ROOT: bool = true;
@@ -170,13 +173,18 @@ pub(crate) const USER: bool = false;
 
 impl World {
     pub(crate) fn bare(config: Config) -> Self {
+        Self::bare_with(config, StoredSettings::default())
+    }
+
+    /// A service that finds this on the disk.
+    pub(crate) fn bare_with(config: Config, disk: StoredSettings) -> Self {
         let now = Now { mono: Monotonic::from_nanos(1), wall: Wall::from_unix(1_700_000_000) };
         let deadlines = config.deadlines;
         let mut world = Self {
-            core: Core::new(config, StoredSettings::default(), [9; 32], now),
+            core: Core::new(config, disk.clone(), [9; 32], now),
             now,
             applied: SystemPlan::default(),
-            disk: StoredSettings::default(),
+            disk,
             pending: BTreeMap::new(),
             awaited: BTreeMap::new(),
             script: BTreeMap::new(),
@@ -189,6 +197,7 @@ impl World {
             index: 100,
             last_state: HostedState::Unavailable,
             listed: BTreeSet::new(),
+            counts: Vec::new(),
         };
         world.drain();
         world
@@ -296,7 +305,7 @@ impl World {
             self.script.clear();
             self.run();
             match self.core.poll_timeout() {
-                Some((at, what)) if what != "station poll" => {
+                Some((at, what)) if what != "station poll" && what != "device counters" => {
                     self.now.mono = self.now.mono.max(at);
                     self.core.handle_timeout(self.now);
                     self.drain();
@@ -393,10 +402,16 @@ impl World {
             }
             Effect::Links(plan) => self.applied.links = plan,
             Effect::Forwarding(plan) => self.applied.forwarding = plan,
-            Effect::Firewall(plan) => self.applied.firewall = plan,
+            Effect::Firewall(plan) => {
+                self.applied.firewall = plan;
+                if !self.counts.is_empty() {
+                    done = EffectDone::Counted(self.counts.clone());
+                }
+            }
             Effect::Services(plan) => self.applied.services = plan,
             Effect::Save(settings) => self.disk = settings,
-            Effect::PollStations => {}
+            Effect::PollStations | Effect::Disconnect(_) => {}
+            Effect::CountDevices => done = EffectDone::Counted(self.counts.clone()),
         }
         self.check_applied();
         done
@@ -509,6 +524,9 @@ impl World {
             | Event::LeaseBound { .. }
             | Event::LeaseEnded { .. }
             | Event::SettingsChanged
+            | Event::DeviceChanged { .. }
+            | Event::QuotaExhausted { .. }
+            | Event::QuotaRenewed { .. }
             | Event::Trouble { .. }
             | Event::Resync => {}
         }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use hn_conformance::checks;
 use hostednet::{
-    Error, MappingArgs, MappingTarget, Protocol, Role, ShareArgs, UpArgs,
+    DeviceChange, Error, MappingArgs, MappingTarget, Protocol, Role, ShareArgs, UpArgs,
     blocking::Session,
     types::{
-        Key, SecondaryKey, Ssid,
+        Key, MacAddr, SecondaryKey, Ssid,
         part::StartType,
         security::{DEFAULT, ELEVATED_ACCESS},
         settings::{PrivateChoice, PublicChoice, Reservation},
@@ -87,6 +87,10 @@ const TABLE: &[Row] = &[
     row("RemoveMapping",             [1168,    5, 1168, 1168], |s| s.remove_mapping(4_000)),
     row("SetReservation",            [   0,    5,    0,    0], |s| s.set_reservation(&promise())),
     row("RemoveReservation",         [1168,    5, 1168, 1168], |s| s.remove_reservation("02:00:00:00:00:99".parse().unwrap())),
+    row("Devices",                   [   0,    0,    0,    0], |s| s.devices().map(drop)),
+    row("SetDevice",                 [   0,    5,    0,    0], |s| s.set_device(tv(), &named())),
+    row("ForgetDevice",              [1168,    5, 1168, 1168], |s| s.forget_device("02:00:00:00:00:99".parse().unwrap())),
+    row("DisconnectDevice",          [1168,    5, 1168, 1168], |s| s.disconnect_device(tv())),
     row("Connections",               [   0,    0,    0,    0], |s| s.connections().map(drop)),
     row("Status",                    [   0,    0,    0,    0], |s| s.status().map(drop)),
     row("Subscribe",                 [   0,    0,    0,    0], |s| s.events().map(drop)),
@@ -108,6 +112,14 @@ fn no_mapping() -> MappingArgs {
         target: MappingTarget::Name("tv".into()),
         enabled: false,
     }
+}
+
+fn tv() -> MacAddr {
+    "02:00:00:00:00:97".parse().unwrap()
+}
+
+fn named() -> DeviceChange {
+    DeviceChange { name: Some("tv".into()), ..DeviceChange::default() }
 }
 
 fn promise() -> Reservation {

@@ -229,11 +229,26 @@ fn reservations_hold_by_hardware_address_and_by_identifier() {
     });
     assert_eq!(lab.acquire(&Client::new(1)), ip(50));
     assert_eq!(lab.acquire(&Client::new(1).with_id(b"\xffanything")), ip(50));
+    let mut made_of_it = vec![1];
+    made_of_it.extend(Client::new(1).mac.0);
+    assert_eq!(lab.acquire(&Client::new(3).with_id(&made_of_it)), ip(50), "the same client by another card");
     assert_eq!(lab.acquire(&Client::new(7)), ip(10));
     assert!(lab.ask(&Client::new(8).discover()).is_none(), "a reserved address goes to nobody else");
     assert!(lab.ask(&Client::new(8).discover_asking(ip(50))).is_none());
     assert_eq!(lab.ask(&Client::new(8).select(ip(50))).unwrap().kind(), MessageType::Nak);
     assert_eq!(lab.acquire(&Client::new(9).with_id(b"\xffprinter")), ip(11));
+}
+
+#[test]
+fn who_is_denied_gets_no_answer_until_that_is_taken_back() {
+    let mut lab = Lab::new(RawConfig { denied: [Client::new(1).mac].into(), ..full() });
+    assert!(lab.ask(&Client::new(1).discover()).is_none());
+    assert!(lab.ask(&Client::new(1).with_id(b"\xffother").select(ip(20))).is_none());
+    assert_eq!(lab.server.counters().dropped(DropReason::Denied), 2);
+    lab.acquire(&Client::new(2));
+    lab.server.deny([Client::new(2).mac].into());
+    lab.acquire(&Client::new(1));
+    assert!(lab.ask(&Client::new(2).discover()).is_none());
 }
 
 #[test]

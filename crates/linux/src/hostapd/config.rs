@@ -117,7 +117,10 @@ mod tests {
             ht_capabilities,
             max_peers: 100,
             bridge: None,
-            keys: KeySet { entries: vec![KeyEntry { role: KeyRole::Primary, key, station: None }] },
+            keys: KeySet {
+                entries: vec![KeyEntry { role: KeyRole::Primary, key, station: None }],
+                ..KeySet::default()
+            },
         }
     }
 

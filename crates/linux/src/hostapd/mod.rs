@@ -203,6 +203,30 @@ impl Hostapd {
         told
     }
 
+    /// Keeps these stations out, and those that were kept out and are not among them no longer. One that is associated is
+    /// sent away.
+    pub(crate) async fn deny(
+        &self,
+        wanted: &BTreeSet<MacAddr>,
+        former: &BTreeSet<MacAddr>,
+    ) -> Result<(), DriverError> {
+        let op = "keep a device out";
+        for mac in former.difference(wanted) {
+            self.tell(&self.control(), op, &format!("DENY_ACL DEL_MAC {mac}")).await?;
+        }
+        for mac in wanted.difference(former) {
+            self.tell(&self.control(), op, &format!("DENY_ACL ADD_MAC {mac}")).await?;
+            self.send_away(*mac).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the association of a station, if it has one.
+    pub(crate) async fn send_away(&self, station: MacAddr) -> Result<(), DriverError> {
+        let order = format!("DEAUTHENTICATE {station}");
+        self.tell(&self.control(), "disconnect the device", &order).await
+    }
+
     /// Compares what was told of the stations with `stations`, those the driver has.
     pub(crate) async fn compare(&self, stations: BTreeSet<MacAddr>) {
         if let Some(reporter) = self.reporter.as_ref().filter(|_| self.is_alive()) {

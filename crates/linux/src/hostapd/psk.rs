@@ -190,6 +190,7 @@ mod tests {
                 KeyEntry { role: KeyRole::Secondary, key: Key::raw(&[0xab; 32]).unwrap(), station: None },
                 entry(KeyRole::Secondary, "password", Some("02:00:00:00:01:00".parse().unwrap())),
             ],
+            ..KeySet::default()
         }
     }
 

@@ -15,7 +15,7 @@ use std::{
 
 use hn_ports::{Changed, EventSink, Radio, Stations};
 use hn_types::{
-    DriverError, DriverErrorKind, IfName,
+    DriverError, DriverErrorKind, IfName, MacAddr,
     observed::{ApEvent, PlatformEvent},
     plan::{ApPlan, ApStarted, KeySet},
 };
@@ -135,6 +135,7 @@ impl LinuxRadio {
             *entry = Some(self.journal.record(Undo::Process { pid: id, start_time })?);
         }
         hostapd.enable(plan, &keys, self.events.clone()).await?;
+        hostapd.deny(&plan.keys.denied, &BTreeSet::new()).await?;
         let now = self.nl80211.as_ref().and_then(|nl80211| nl80211.interface(index).ok().flatten());
         let started = ApStarted {
             index,
@@ -243,9 +244,13 @@ impl LinuxRadio {
             let cause = "there is no key that a new station could use";
             return Err(DriverError::new(DriverErrorKind::Invalid, op, running.plan.interface, cause));
         }
-        let entries = self.pmks.entries(&running.plan.ssid, keys).await;
-        hostapd.replace_keys(&entries, &running.keys).await?;
-        running.keys = entries;
+        if running.plan.keys.entries != keys.entries {
+            let entries = self.pmks.entries(&running.plan.ssid, keys).await;
+            hostapd.replace_keys(&entries, &running.keys).await?;
+            running.keys = entries;
+            running.plan.keys.entries.clone_from(&keys.entries);
+        }
+        hostapd.deny(&keys.denied, &running.plan.keys.denied).await?;
         running.plan.keys = keys.clone();
         Ok(Changed::Yes)
     }
@@ -280,6 +285,15 @@ impl Radio for LinuxRadio {
 
     async fn set_keys(&mut self, keys: &KeySet) -> Result<Changed, DriverError> {
         self.replace_keys(keys).await
+    }
+
+    async fn disconnect(&mut self, station: MacAddr) -> Result<Changed, DriverError> {
+        let op = "disconnect the device";
+        let Some((hostapd, _)) = self.hostapd.as_ref().filter(|(hostapd, _)| hostapd.is_alive()) else {
+            return Err(DriverError::new(DriverErrorKind::Gone, op, "access point", "no access point runs"));
+        };
+        hostapd.send_away(station).await?;
+        Ok(Changed::Yes)
     }
 
     async fn poll_stations(&mut self) {

@@ -302,6 +302,7 @@ pub(crate) fn standalone() -> ServiceSegment {
             domain: None,
             mtu: None,
             reservations: Vec::new(),
+            denied: std::collections::BTreeSet::new(),
         },
         dns: None,
         ipv6: None,
