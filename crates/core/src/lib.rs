@@ -17,6 +17,7 @@
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
 //! | `report` | snapshot, connections |
+//! | `doctor` | from what is wanted and what was observed to why a device is not online |
 //!
 //! What is applied follows what is wanted by level, not by edge: rolling back is wanting again what was
 //! wanted before, and repairing is comparing again.
@@ -32,6 +33,7 @@ mod config;
 mod core;
 mod devices;
 mod dispatch;
+mod doctor;
 mod effect;
 mod guid;
 mod hosted;
@@ -63,6 +65,7 @@ pub use self::{
     },
     config::{Config, Deadlines, Limits},
     core::Core,
+    doctor::{Case, diagnose},
     effect::{Effect, EffectDone, EffectId, Output},
     guid::connection_guid,
     plan::SystemPlan,

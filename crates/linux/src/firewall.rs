@@ -39,7 +39,7 @@ use crate::{
     undo::{EntryId, Undo, UndoJournal},
 };
 
-mod foreign;
+pub(crate) mod foreign;
 
 /// How long the kernel may take for one answer. It answers at once or something holds its lock.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -167,6 +167,16 @@ pub fn installed() -> Result<Installed, DriverError> {
         Err(trouble) => trouble,
     };
     Err(trouble.into_error(READ, &Object::Table))
+}
+
+/// How the table in the kernel differs from what `plan` means, in words; `None`: it does not.
+///
+/// # Errors
+///
+/// As [`installed`].
+pub(crate) async fn difference(plan: &FirewallPlan) -> Result<Option<String>, DriverError> {
+    let found = read(&Ruleset::of(plan, index), None).await?;
+    Ok(found.err().map(|it| format!("{}: wanted {}, found {}", it.place, it.wanted, it.found)))
 }
 
 /// The index of an interface of the calling thread's network namespace.

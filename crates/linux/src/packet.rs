@@ -93,6 +93,15 @@ const SOLICITATION_OR_DHCP6: [Instruction; 11] = [
     (RETURN, 0, 0, 0),
 ];
 
+/// The headers of IPv4 and ARP.
+const HEADERS: [Instruction; 5] = [
+    (LOAD_HALF, 0, 0, 12),
+    (JUMP_EQUAL, 1, 0, 0x0806),
+    (JUMP_EQUAL, 0, 1, 0x0800),
+    (RETURN, 0, 0, 96),
+    (RETURN, 0, 0, 0),
+];
+
 const NOTHING: [Instruction; 1] = [(RETURN, 0, 0, 0)];
 
 /// The packet socket on the interface with this index.
@@ -116,6 +125,15 @@ pub(crate) fn packet_socket6(interface: IfName, index: u32) -> Result<OwnedFd, D
 /// As [`packet_socket`].
 pub(crate) fn client_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
     filtered_socket(interface, index, &arp_or_udp(DHCP_CLIENT))
+}
+
+/// A socket that hears the first bytes of every IPv4 and ARP frame that comes in on an interface.
+///
+/// # Errors
+///
+/// As [`packet_socket`].
+pub(crate) fn hearing_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
+    filtered_socket(interface, index, &HEADERS)
 }
 
 fn filtered_socket(interface: IfName, index: u32, filter: &[Instruction]) -> Result<OwnedFd, DriverError> {

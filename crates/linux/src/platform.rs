@@ -9,7 +9,7 @@ use hn_ports::{EventSink, Lanes, Platform};
 use hn_types::{DriverError, DriverErrorKind};
 
 use crate::{
-    dependencies,
+    dependencies, examine,
     firewall::LinuxFirewall,
     forwarding::LinuxForwarding,
     links::LinuxLinks,
@@ -93,6 +93,7 @@ impl Platform for LinuxPlatform {
             firewall: LinuxFirewall::new(journal),
             services,
             dependencies: dependencies::look(worker),
+            examiner: examine::examiner(),
             stations: LinuxRadio::stations(),
         })
     }

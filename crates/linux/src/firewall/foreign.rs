@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use hn_nft::{Blockade, Foreign, Question, Remedy, audit};
-use hn_types::{DriverError, DriverErrorKind, plan::FirewallPlan};
+use hn_nft::{Blockade, Foreign, Object, Question, Remedy, audit};
+use hn_types::{DriverError, DriverErrorKind, diagnosis::Blocked, plan::FirewallPlan};
 
 use super::{ATTEMPTS, Conversation, Trouble, index};
 
@@ -33,6 +33,31 @@ pub(super) fn passable(plan: &FirewallPlan) -> Result<(), DriverError> {
         );
     }
     blockades.first().map_or(Ok(()), |first| Err(refusal(first, &blockades)))
+}
+
+/// What everybody's rules drop of the traffic of `plan` for certain.
+///
+/// # Errors
+///
+/// Why the rules cannot be read.
+pub(crate) fn blocked(plan: &FirewallPlan) -> Result<Vec<Blocked>, DriverError> {
+    let foreign =
+        everything().map_err(|trouble| trouble.into_error("read the rules of others", &Object::Table))?;
+    Ok(audit(&foreign, plan, index).into_iter().map(said).collect())
+}
+
+fn said(blockade: Blockade) -> Blocked {
+    let (commands, advice) = match blockade.remedy {
+        Remedy::Run(commands) => (commands, String::new()),
+        Remedy::Ask(advice) => (Vec::new(), advice),
+    };
+    Blocked {
+        traffic: blockade.traffic.as_str().into(),
+        owner: blockade.owner.to_string(),
+        place: blockade.place,
+        commands,
+        advice,
+    }
 }
 
 /// What the first owner stops, and what opens all that is stopped.
