@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
+    guard::Guard,
     hosted::{Blocker, Hosted, Phase},
     job::{Claim, Job, UpRecord},
     keys,
@@ -86,6 +87,8 @@ pub struct Core {
     pub(crate) subnets: Subnets,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// Firewall rules that others took away.
+    pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// The WLAN part runs.
@@ -134,6 +137,7 @@ impl Core {
             subnets: Subnets::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
+            guard: Guard::default(),
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
@@ -190,6 +194,7 @@ impl Core {
             PlatformEvent::Network(view) => self.network = view,
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
+            PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
         }
         self.settle(now);
     }
@@ -275,6 +280,7 @@ impl Core {
         loop {
             self.refresh();
             let goal = self.goal();
+            self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
                 self.segment = segment;
@@ -514,6 +520,9 @@ impl Core {
                 self.hosted.running = Some(started);
             }
             Ok(EffectDone::Done) => {
+                if finished.lane == Step::Firewall {
+                    self.firewall_applied();
+                }
                 if finished.ap_stopped && self.hosted.phase() == Phase::Active {
                     // Made anew inside a transaction: stations come back by themselves.
                     self.hosted.clear_peers(&mut self.out);

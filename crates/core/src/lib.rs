@@ -35,6 +35,7 @@ mod devices;
 mod dispatch;
 mod doctor;
 mod effect;
+mod guard;
 mod guid;
 mod hosted;
 mod ipv6;

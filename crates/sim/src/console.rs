@@ -7,6 +7,7 @@
 //! adapter on|off                          the Wi-Fi adapter is plugged in or removed
 //! switch soft|hard on|off                 a radio switch is switched
 //! crash                                   hostapd dies
+//! firewall lost                           another program removes the firewall rules
 //! uplink INTERFACE|none                   the default route moves
 //! link add INTERFACE [MEDIA [incoming]]   an interface comes: wired, or `direct`, `bridge` and so on
 //! link remove INTERFACE                   an interface goes
@@ -96,6 +97,7 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
             world.set_switch(*kind == "hard", !parse_state(state)?)?;
         }
         ["crash"] => world.crash_ap()?,
+        ["firewall", "lost"] => world.lose_firewall()?,
         ["uplink", "none"] => world.set_uplink(None),
         ["uplink", interface] => world.set_uplink(Some(parse_name(interface)?)),
         ["link", "add", interface, rest @ ..] => {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the events they are about")]
 
+mod guard;
 mod hosted;
 mod mapping;
 mod modes;
