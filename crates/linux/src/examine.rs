@@ -6,14 +6,16 @@
 //! | own and foreign rules | read and compared, as before a start |
 //! | the segment | a packet socket listens for a moment and asks one address by ARP |
 //! | the gateway | asked by ARP: routers that do not answer a ping answer that |
+//! | rules, in truth | a packet is sent as a device would and followed ([`trace`]) |
 //! | name servers | asked for a name nobody asked before, so that no cache can answer |
 //!
-//! All of it goes on at the same time and is over within [`LISTEN`] and a little.
+//! All of it but the packet goes on at the same time; with the packet it is over within four seconds, usually in two.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -29,10 +31,12 @@ use crate::{
     firewall,
     netlink::{NETFILTER, Netlink, ROUTE, Refusal, attributes, errno_text},
     network::tables::{self, LinkRow},
+    undo::UndoJournal,
 };
 
 mod hear;
 mod routes;
+mod trace;
 
 /// How long a segment is listened to.
 const LISTEN: Duration = Duration::from_millis(1_500);
@@ -42,11 +46,11 @@ const PATIENCE: Duration = Duration::from_millis(1_200);
 const SERVERS: usize = 3;
 
 /// The examiner of the network namespace of the calling thread.
-pub(crate) fn examiner() -> Examiner {
-    Examiner::new(|question| Box::pin(examine(question)))
+pub(crate) fn examiner(journal: Rc<UndoJournal>) -> Examiner {
+    Examiner::new(move |question| Box::pin(examine(question, Rc::clone(&journal))))
 }
 
-async fn examine(question: Examination) -> Findings {
+async fn examine(question: Examination, journal: Rc<UndoJournal>) -> Findings {
     let links = Netlink::open(ROUTE).map_err(Refusal::from).and_then(|route| tables::links(&route));
     let links = links.map_err(|refusal| refusal.cause());
     let routes = routes::defaults();
@@ -89,6 +93,14 @@ async fn examine(question: Examination) -> Findings {
         firewall::difference(&question.firewall),
         upstreams(&question.upstreams)
     );
+    // Not before: what is sent as a device would be heard as the device's.
+    let packets = async {
+        let Some(segment) = question.segment else { return Err("there is no segment".to_owned()) };
+        let row = link(segment.interface)?;
+        let gateway = routes.as_ref().ok().and_then(|routes| routes.first()?.gateway);
+        trace::packets(&journal, &question, segment, &row, gateway).await
+    };
+    let packets = packets.await;
     Findings {
         switches: switches(&question.forwarding),
         difference: difference.map_err(|error| error.cause),
@@ -98,7 +110,7 @@ async fn examine(question: Examination) -> Findings {
         gateway,
         connections,
         upstreams,
-        packets: Ok(Vec::new()),
+        packets,
     }
 }
 

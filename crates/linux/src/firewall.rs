@@ -17,7 +17,7 @@ use std::{
 };
 
 use hn_nft::{
-    Batch, Installed, Object, Request, Ruleset, compare,
+    Batch, Installed, Object, Probe, Request, Ruleset, compare,
     wire::{Content, Malformed, Record, replies},
 };
 use hn_ports::{Changed, EventSink, Firewall};
@@ -266,14 +266,26 @@ async fn read(
 
 /// Sends the transaction, again if somebody else's was in the way. The conversation in which it succeeded goes on.
 async fn transact(wanted: &Ruleset, op: &str) -> Result<Conversation, DriverError> {
+    carry_out(&Batch::replace(wanted, 1), op).await
+}
+
+/// Has the packets of `probe` reported. The journal knows of the table already.
+///
+/// # Errors
+///
+/// What the kernel refused.
+pub(crate) async fn trace(probe: &Probe) -> Result<(), DriverError> {
+    carry_out(&probe.begin(1), "install the table of a trace").await.map(drop)
+}
+
+async fn carry_out(batch: &Batch, op: &str) -> Result<Conversation, DriverError> {
     let mut pause = PAUSE;
-    let batch = Batch::replace(wanted, 1);
     let mut attempt = 0;
     loop {
         attempt += 1;
         match Conversation::open()
             .map_err(|trouble| (trouble, Object::Transaction))
-            .and_then(|mut kernel| kernel.transact(&batch).map(|()| kernel))
+            .and_then(|mut kernel| kernel.transact(batch).map(|()| kernel))
         {
             Ok(kernel) => return Ok(kernel),
             Err((trouble, object)) if !trouble.passes() || attempt >= ATTEMPTS => {

@@ -86,6 +86,7 @@ impl Platform for LinuxPlatform {
         let worker = services.trouble();
         let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone());
         let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
+        let examiner = examine::examiner(Rc::clone(&journal));
         Ok(Lanes {
             radio,
             links: LinuxLinks::new(Rc::clone(&journal), Some(watch)),
@@ -93,7 +94,7 @@ impl Platform for LinuxPlatform {
             firewall: LinuxFirewall::new(journal).watching(events),
             services,
             dependencies: dependencies::look(worker),
-            examiner: examine::examiner(),
+            examiner,
             stations: LinuxRadio::stations(),
         })
     }

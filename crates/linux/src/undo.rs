@@ -24,6 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hn_nft::TRACE_TABLE;
 use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +92,8 @@ pub enum Undo {
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Remove the table `inet hostednet_trace`.
+    TraceTable,
     /// End a process that we started.
     Process {
         /// Its id.
@@ -442,8 +445,10 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
-            Self::FirewallTable => remove_table()
+            Self::FirewallTable => remove_table(TABLE)
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
+            Self::TraceTable => remove_table(TRACE_TABLE)
+                .map_err(|refusal| driver_error("remove the table of a trace", TRACE_TABLE, &refusal)),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)
                 .map_err(|error| io_failure("end the process", Path::new(&pid.to_string()), &error)),
         }

@@ -58,6 +58,7 @@ pub(crate) fn findings(question: &Examination, ills: &BTreeSet<CheckName>) -> Fi
     let traced = Traced {
         packet: "a name query to 10.20.30.1".to_owned(),
         real: false,
+        answer: false,
         fate: if ill(CheckName::Packet) { dropped } else { Fate::Passed },
     };
     Findings {

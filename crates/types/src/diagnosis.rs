@@ -337,6 +337,8 @@ pub struct Traced {
     pub packet: String,
     /// It came from the device itself, rather than from us in its place.
     pub real: bool,
+    /// It is an answer from outside, to a device.
+    pub answer: bool,
     /// What became of it.
     pub fate: Fate,
 }

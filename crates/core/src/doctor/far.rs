@@ -3,7 +3,7 @@
 use alloc::{format, string::ToString, vec, vec::Vec};
 
 use hn_types::{
-    diagnosis::{Answer, CheckName, Findings, Route, Upstream},
+    diagnosis::{Answer, CheckName, Fate, Findings, Route, Upstream},
     network::Link,
     observed::ServiceTrouble,
     settings::PublicChoice,
@@ -174,6 +174,15 @@ pub(super) fn outside(case: &Case, findings: &Findings) -> Draft {
         );
     }
     let answered = findings.upstreams.iter().find_map(answered);
+    let lost = findings.packets.iter().flatten().find(|it| it.answer && it.fate == Fate::Unseen);
+    if let (Some(lost), Some(_), 0) = (lost, &answered, seen.answered) {
+        return Draft::problem(
+            name,
+            format!("{} reaches this machine, but no device", lost.packet),
+            "somebody beyond tells devices from this machine, or nothing translates their packets",
+            "ask the provider whether sharing is allowed; look at the rules of type nat: `nft list ruleset`",
+        );
+    }
     match (answered, seen.answered) {
         (Some((server, time)), 0) => {
             let beyond =

@@ -145,7 +145,7 @@ pub(super) fn dhcp(case: &Case, findings: &Findings) -> Draft {
     let leased = case.subject.as_ref().is_some_and(|subject| subject.lease.is_some());
     if let Some(cause) = trouble(ServiceTrouble::DhcpPort).filter(|_| !leased) {
         let remedy = "stop the other DHCP server, or keep it off this connection";
-        return Draft::problem(name, "devices get no address", cause, remedy).rooted();
+        return Draft::problem(name, "another DHCP server is at work here", cause, remedy).rooted();
     }
     if let Some(cause) = trouble(ServiceTrouble::LeaseStore).filter(|_| !leased) {
         let remedy = "make room on the disk of the state folder, /var/lib/hostednet";

@@ -141,7 +141,12 @@ fn healthy() -> Findings {
             server: (Ipv4Addr::new(9, 9, 9, 9), 53).into(),
             outcome: Answer::Code(3, after),
         }],
-        packets: Ok(vec![Traced { packet: "a name query".into(), real: false, fate: Fate::Passed }]),
+        packets: Ok(vec![Traced {
+            packet: "a name query".into(),
+            real: false,
+            answer: false,
+            fate: Fate::Passed,
+        }]),
     }
 }
 
@@ -204,7 +209,7 @@ type Broken = (CheckName, &'static str, &'static [CheckName], fn(&mut Case, &mut
 const BROKEN: &[Broken] = &[
     (CheckName::Forwarding, "net.ipv4.conf.wan0.forwarding is 0", &[CheckName::Packet], |_, f| {
         f.switches[1].value = Some("0".into());
-        f.packets = Ok(vec![Traced { packet: "x".into(), real: false, fate: Fate::Vanished }]);
+        f.packets = Ok(vec![Traced { packet: "x".into(), real: false, answer: false, fate: Fate::Vanished }]);
     }),
     (CheckName::Rules, "table inet hostednet is not as it was made", &[], |_, f| {
         f.difference = Ok(Some("chain forward: wanted 4 rules, found 3".into()));
@@ -266,6 +271,14 @@ const BROKEN: &[Broken] = &[
     (CheckName::Outside, "4 connections with the outside, none answered", &[], |_, f| {
         f.connections = Ok(Connections { all: 4, translated: 4, answered: 0 });
     }),
+    (CheckName::Outside, "the answer of 9.9.9.9 reaches this machine, but no device", &[], |_, f| {
+        let packet = |text: &str, answer, fate| Traced { packet: text.into(), real: false, answer, fate };
+        f.connections = Ok(Connections::default());
+        f.packets = Ok(vec![
+            packet("a name query", false, Fate::Passed),
+            packet("the answer of 9.9.9.9", true, Fate::Unseen),
+        ]);
+    }),
     (CheckName::Address, "pixel uses 10.0.0.5, which is not in 192.168.137.0/24", &[], |c, f| {
         let subject = c.subject.as_mut().expect("there");
         (subject.lease, subject.ipv4) = (None, None);
@@ -309,6 +322,7 @@ fn dropped(owner: &str) -> Traced {
     Traced {
         packet: "a name query".into(),
         real: false,
+        answer: false,
         fate: Fate::Dropped {
             owner: owner.into(),
             place: "inet guard / chain forward / rule 7".into(),
@@ -404,7 +418,7 @@ fn what_a_device_sends_by_itself_may_end_at_our_own_rules() {
     let mut findings = healthy();
     findings.packets = Ok(vec![
         Traced { real: true, ..dropped("") },
-        Traced { packet: "a name query".into(), real: false, fate: Fate::Passed },
+        Traced { packet: "a name query".into(), real: false, answer: false, fate: Fate::Passed },
     ]);
     assert!(judged(&wired(), &findings).healthy);
     findings.packets = Ok(vec![dropped("")]);

@@ -35,15 +35,22 @@ pub(super) fn passable(plan: &FirewallPlan) -> Result<(), DriverError> {
     blockades.first().map_or(Ok(()), |first| Err(refusal(first, &blockades)))
 }
 
+/// Everybody's rules.
+///
+/// # Errors
+///
+/// Why they cannot be read.
+pub(crate) fn rules() -> Result<Foreign, DriverError> {
+    everything().map_err(|trouble| trouble.into_error("read the rules of others", &Object::Table))
+}
+
 /// What everybody's rules drop of the traffic of `plan` for certain.
 ///
 /// # Errors
 ///
 /// Why the rules cannot be read.
 pub(crate) fn blocked(plan: &FirewallPlan) -> Result<Vec<Blocked>, DriverError> {
-    let foreign =
-        everything().map_err(|trouble| trouble.into_error("read the rules of others", &Object::Table))?;
-    Ok(audit(&foreign, plan, index).into_iter().map(said).collect())
+    Ok(audit(&rules()?, plan, index).into_iter().map(said).collect())
 }
 
 fn said(blockade: Blockade) -> Blocked {

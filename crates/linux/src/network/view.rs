@@ -70,6 +70,7 @@ impl Own {
                 | Undo::LinkUp { .. }
                 | Undo::BridgeMember { .. }
                 | Undo::FirewallTable
+                | Undo::TraceTable
                 | Undo::Process { .. } => {}
             }
         }
