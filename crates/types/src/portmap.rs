@@ -45,8 +45,9 @@ pub struct MapRequest {
     /// Through which protocol.
     pub origin: Origin,
     /// Who sent it: the source address of the packet or of the TCP connection. Always an address of the segment,
-    /// never the host's own. It is of the same family as the mapping, but for UPnP pinholes: they may be asked
-    /// for over IPv4, and the core decides whether both addresses are the same device.
+    /// never the host's own. With NAT-PMP and PCP it is the device's end of the mapping; UPnP can be asked over
+    /// IPv4 for pinholes and over IPv6 for mappings, and the core decides whether both addresses are the same
+    /// device.
     pub client: IpAddr,
     /// What it wants.
     pub act: MapAct,
@@ -226,6 +227,18 @@ pub struct Mapped {
     pub pinhole: Option<u16>,
     /// Packets that came in through it; only with [`MapAct::Look`], `None` when they are not counted.
     pub packets: Option<u64>,
+}
+
+impl Mapped {
+    /// A mapping that is no pinhole and whose packets are not counted.
+    pub const fn new(
+        protocol: Protocol,
+        external: SocketAddr,
+        internal: SocketAddr,
+        lifetime_s: u32,
+    ) -> Self {
+        Self { external, internal, protocol, lifetime_s, pinhole: None, packets: None }
+    }
 }
 
 macro_rules! refusals {
