@@ -263,9 +263,8 @@ async fn question(server: SocketAddr) -> io::Result<Option<u8>> {
                 }
             }
         };
-        match timeout(PATIENCE, answer).await {
-            Ok(code) => return code.map(Some),
-            Err(_) => {}
+        if let Ok(code) = timeout(PATIENCE, answer).await {
+            return code.map(Some);
         }
     }
     Ok(None)

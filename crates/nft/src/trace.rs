@@ -244,8 +244,11 @@ impl Trails {
             BACK => Some(Way::Back),
             _ => None,
         };
-        // The rule that marks a packet is the first that tells of it.
-        if ours && let (Some(way), Some(_)) = (way, step.rule) {
+        // The rule that marks a packet is the first that tells of it, and the first in a chain shows it.
+        if ours
+            && step.headers
+            && let (Some(way), Some(_)) = (way, step.rule)
+        {
             if self.trails.len() >= Self::LIMIT {
                 self.trails.pop_front();
             }
@@ -290,6 +293,8 @@ struct Step {
     chain: String,
     rule: Option<u64>,
     drops: bool,
+    /// The packet is shown: this is the first message of a chain about it.
+    headers: bool,
     protocol: u8,
     source: Option<(Ipv4Addr, u16)>,
     destination: Option<(Ipv4Addr, u16)>,
@@ -315,6 +320,7 @@ impl Step {
             }
             _ => false,
         };
+        let headers = network.is_some();
         let network = network.unwrap_or_default();
         let version = network.first().map(|byte| byte >> 4);
         let network = Some(network).filter(|_| version == Some(4)).unwrap_or_default();
@@ -332,6 +338,7 @@ impl Step {
             chain: text(chain)?,
             rule,
             drops,
+            headers,
             protocol,
             source: address(12).map(|address| (address, port(0).unwrap_or_default())),
             destination: address(16).map(|address| (address, port(2).unwrap_or_default())),
@@ -495,6 +502,8 @@ mod tests {
     fn a_packet_that_gets_to_the_end_has_passed() {
         let trails = trails(&[
             told(5, MARKED, Ok((2, CONTINUE)), true),
+            // It is of the probe, and of the device as well.
+            told(5, MARKED, Ok((8, CONTINUE)), false),
             told(9, (2, "filter", "FORWARD"), Err(0), false),
             told(5, (2, "filter", "FORWARD"), Err(1), true),
             told(5, (1, TRACE_TABLE, END), Err(1), true),

@@ -224,7 +224,7 @@ const BROKEN: &[Broken] = &[
         }]);
         f.packets = Ok(vec![dropped("ufw")]);
     }),
-    (CheckName::Packet, "rules of nftables drops a name query", &[], |_, f| {
+    (CheckName::Packet, "rules of nftables drop a name query", &[], |_, f| {
         f.packets = Ok(vec![dropped("rules of nftables")]);
     }),
     (

@@ -87,11 +87,16 @@ pub(super) fn firewall(findings: &Findings) -> Draft {
         if advice.is_empty() { format!("open the way in {}", first.owner) } else { advice.join("; ") };
     Draft::problem(
         name,
-        format!("{} drops {}", first.owner, traffic.join(" and ")),
+        format!("{} {} {}", first.owner, drops(&first.owner), traffic.join(" and ")),
         first.place.clone(),
         remedy,
     )
     .solved_by(commands)
+}
+
+/// The verb to the name of an owner.
+fn drops(owner: &str) -> &'static str {
+    if owner.starts_with("rules ") { "drop" } else { "drops" }
 }
 
 pub(super) fn packet(findings: &Findings) -> Draft {
@@ -116,7 +121,7 @@ pub(super) fn packet(findings: &Findings) -> Draft {
                 };
                 return Draft::problem(
                     name,
-                    format!("{whose} drops {}", traced.packet),
+                    format!("{whose} {} {}", drops(whose), traced.packet),
                     format!("{place}{rule}"),
                     remedy,
                 )

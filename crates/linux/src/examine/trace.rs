@@ -101,11 +101,11 @@ pub(super) async fn packets(
 /// Where packets go: a name server that is really outside, else the gateway.
 fn target(question: &Examination, segment: ExaminedSegment, gateway: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
     let outside = |address: &Ipv4Addr| !address.is_loopback() && !segment.address.contains(*address);
-    let servers = question.upstreams.iter().filter_map(|server| match server.ip() {
+    let mut servers = question.upstreams.iter().filter_map(|server| match server.ip() {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
     });
-    servers.filter(outside).next().or(gateway)
+    servers.find(outside).or(gateway)
 }
 
 /// The packets of a probe.
