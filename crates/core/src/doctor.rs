@@ -230,7 +230,7 @@ fn subject(given: &str, devices: &[DeviceView]) -> Result<Subject, Failure> {
 fn spare(host: Subnet4, pool: Option<(Ipv4Addr, Ipv4Addr)>, taken: &BTreeSet<Ipv4Addr>) -> Ipv4Addr {
     /// Addresses that are looked at.
     const ENOUGH: usize = 4_096;
-    let (first, last) = pool.unwrap_or((host.address(), host.address()));
+    let (first, last) = pool.unwrap_or_else(|| (host.address(), host.address()));
     (first.to_bits()..=last.to_bits())
         .rev()
         .take(ENOUGH)
