@@ -11,7 +11,7 @@ use hn_types::{
     DriverError, DriverErrorKind, ErrorCode, Failure, IfName, Key, Monotonic, Now, Reason, Step,
     StoredSettings, Subnet4,
     network::NetworkView,
-    observed::{ApEvent, PlatformEvent, ServiceEvent, ServiceTrouble},
+    observed::{ApEvent, MovedPort, PlatformEvent, ServiceEvent, ServiceTrouble},
     part::{MissingDependency, StartType},
     plan::LinkAddress,
     radio::{RadioView, channel_of},
@@ -34,6 +34,7 @@ use crate::{
     lanes::Lanes,
     plan::{self, Intent, Surroundings, SystemPlan},
     radio::{self, Refusal, radio_plan},
+    renumber::Moves,
     roles::Half,
     sessions::Sessions,
     subnet::Subnets,
@@ -85,12 +86,15 @@ pub struct Core {
     /// What connections are to be while one side of a pair is missing.
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
+    pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// Firewall rules that others took away.
     pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
+    /// Ports of the name server that are not 53, because another program holds that, and who does.
+    pub(crate) dns_moved: (Vec<MovedPort>, String),
     /// The WLAN part runs.
     pub(crate) wlan: bool,
     /// The SharedAccess part was started for itself: it runs even while nothing is shared.
@@ -135,10 +139,12 @@ impl Core {
             shared: Shared::default(),
             half: Half::default(),
             subnets: Subnets::default(),
+            moves: Moves::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
             guard: Guard::default(),
             dns_down: None,
+            dns_moved: (Vec::new(), String::new()),
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
             missing: Vec::new(),
@@ -264,11 +270,13 @@ impl Core {
             reservations: &self.settings.reservations,
             subnets: self.subnets,
             domain: &self.config.domain,
-            lease_time: self.config.lease_time,
+            lease_time: self.lease_time(),
+            moves: self.moves.count,
             host_name,
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
+            moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
         };
@@ -287,6 +295,7 @@ impl Core {
                 self.devices.clear();
                 self.troubles.clear();
                 self.dns_down = None;
+                self.dns_moved = (Vec::new(), String::new());
             }
             for address in &goal.links.addresses {
                 if !self.own_addresses.contains(address) {
@@ -470,6 +479,12 @@ impl Core {
             ServiceEvent::LeaseEnded { mac, address } => self.devices.ended(mac, address, &mut self.out),
             ServiceEvent::Leases { leases, more, first } => {
                 self.devices.list(leases, first, more, &self.hosted, limit);
+            }
+            ServiceEvent::DnsMoved { moved, cause } => {
+                if !cause.is_empty() && self.dns_moved.1 != cause {
+                    self.trouble("DNS", &cause);
+                }
+                self.dns_moved = (moved, cause);
             }
             ServiceEvent::Dns { serving: true, .. } => self.dns_down = None,
             ServiceEvent::Dns { serving: false, cause } => {

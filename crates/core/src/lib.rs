@@ -49,6 +49,7 @@ mod order;
 mod pair;
 mod plan;
 mod radio;
+mod renumber;
 mod report;
 mod roles;
 mod sessions;

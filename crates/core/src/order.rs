@@ -191,7 +191,7 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .filter(|address| goal.links.addresses6.contains(address) && !vanishing.contains(&address.interface))
         .copied()
         .collect();
-    LinkPlan { bridge, addresses, addresses6 }
+    LinkPlan { bridge, addresses, addresses6, moves: goal.links.moves }
 }
 
 #[cfg(test)]

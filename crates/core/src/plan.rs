@@ -16,10 +16,11 @@ use core::time::Duration;
 use hn_types::{
     IfName, MacAddr, Ssid, Subnet4, Subnet6,
     network::NetworkView,
+    observed::MovedPort,
     plan::{
         ApPlan, BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, FirewallSegment6, Forwarding6,
-        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, Reach, ServicePlan,
-        ServiceSegment,
+        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, NameRedirect, Reach,
+        ServicePlan, ServiceSegment,
     },
     settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
@@ -82,10 +83,13 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) subnets: Subnets,
     pub(crate) domain: &'a str,
     pub(crate) lease_time: Duration,
+    /// How often the segment changed its network.
+    pub(crate) moves: u32,
     pub(crate) host_name: &'a str,
     pub(crate) machine_id: &'a str,
     pub(crate) mappings: &'a [PortMapping],
     pub(crate) devices: &'a Devices,
+    pub(crate) moved: &'a [MovedPort],
     pub(crate) closed: &'a [IfName],
 }
 
@@ -189,6 +193,13 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
                 Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
         }
         serve_ipv6(&mut plan, side.interface, public, around);
+        let led = |moved: &MovedPort| NameRedirect {
+            private: side.interface,
+            protocol: moved.protocol,
+            address: address.address(),
+            port: moved.port,
+        };
+        plan.firewall.names = around.moved.iter().map(led).collect();
         if let Some(public) = public {
             let leads = |mapping: &PortMapping| {
                 forward(mapping, public, (side.interface, address), around.devices, around.domain).ok()
@@ -241,6 +252,7 @@ fn serve(
 ) {
     let (first, last) = pool(address);
     plan.links.addresses.push(LinkAddress { interface, address });
+    plan.links.moves = around.moves;
     plan.firewall.segments.push(FirewallSegment { interface, subnet: Some(address), reach, ipv6: None });
     plan.services.segment = Some(ServiceSegment {
         interface,

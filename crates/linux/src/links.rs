@@ -6,7 +6,11 @@
 
 mod announced;
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 
 use hn_ports::{Changed, Links};
 use hn_types::{
@@ -14,8 +18,11 @@ use hn_types::{
     plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan},
 };
 
+use tokio::time::sleep;
+
 use self::announced::Announced;
 use crate::{
+    neighbour::manager::{Claimant, Manager},
     netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
     network::{
         Watch,
@@ -24,6 +31,8 @@ use crate::{
     undo::{EntryId, Undo, UndoJournal, driver_error},
 };
 
+/// A carrier that is gone for so long is noticed: the kernel announces it at most once a second.
+const SILENCE: Duration = Duration::from_millis(1500);
 const NEW_LINK: u16 = 16;
 const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
@@ -41,6 +50,8 @@ pub struct LinuxLinks {
     /// What stands, in the order in which it was done.
     done: Vec<Done>,
     plan: LinkPlan,
+    /// Who is asked to leave alone what we configure.
+    manager: Option<Manager>,
     /// The watcher lives as long as the lane.
     _watch: Option<Watch>,
 }
@@ -105,8 +116,13 @@ impl Snapshot {
 impl LinuxLinks {
     /// A lane that has done nothing yet. `watch` ends with it.
     pub const fn new(journal: Rc<UndoJournal>, watch: Option<Watch>) -> Self {
-        let plan = LinkPlan { bridge: None, addresses: Vec::new(), addresses6: Vec::new() };
-        Self { journal, done: Vec::new(), plan, _watch: watch }
+        let plan = LinkPlan { bridge: None, addresses: Vec::new(), addresses6: Vec::new(), moves: 0 };
+        Self { journal, done: Vec::new(), plan, manager: None, _watch: watch }
+    }
+
+    /// The lane on a machine where NetworkManager may run.
+    pub(crate) fn beside(self, manager: Manager) -> Self {
+        Self { manager: Some(manager), ..self }
     }
 
     fn make(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError> {
@@ -360,6 +376,39 @@ impl LinuxLinks {
         Ok(if self.done.len() > before || !steps.is_empty() { Changed::Yes } else { Changed::No })
     }
 
+    /// Takes the carrier away from whoever is at the other end of a wire, for as long as that takes to be noticed. What the
+    /// kernel forgets of an interface that is down is missing in the next plan's picture and done again.
+    async fn interrupt(&self, plan: &LinkPlan) {
+        let wires = interfaces(plan).into_iter().filter(|name| is_wire(*name));
+        let indexes =
+            wires.filter_map(|name| Some((name, nix::net::if_::if_nametoindex(name.as_str()).ok()?)));
+        let mut silenced = Vec::new();
+        for (interface, index) in indexes {
+            let entry = match self.journal.record(Undo::LinkDown { interface, index }) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    tracing::warn!(%error, "the wire at {interface} is not interrupted");
+                    continue;
+                }
+            };
+            silenced.push(entry);
+            let down = Netlink::open(ROUTE)
+                .map_err(Refusal::from)
+                .and_then(|route| route.request(SET_LINK, 0, &link_body(index, 0, IFF_UP)));
+            if let Err(refusal) = down {
+                tracing::warn!(cause = refusal.cause(), "the wire at {interface} cannot be interrupted");
+            }
+        }
+        if !silenced.is_empty() {
+            sleep(SILENCE).await;
+        }
+        for entry in silenced {
+            if let Err(error) = self.journal.undo(entry) {
+                tracing::warn!(%error, "a wire that was interrupted stays so");
+            }
+        }
+    }
+
     fn create_bridge(
         &mut self,
         wanted: &BridgePlan,
@@ -392,9 +441,16 @@ impl LinuxLinks {
 
 impl Links for LinuxLinks {
     async fn apply(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError> {
-        match self.make(plan) {
+        // Whoever configures an interface too is off it before we touch it, and back on it when we have left.
+        if let Some(manager) = &self.manager {
+            manager.claim(Claimant::Links, &interfaces(plan)).await?;
+        }
+        let made = match self.make(plan) {
             Ok(changed) => {
-                self.plan = plan.clone();
+                let before = std::mem::replace(&mut self.plan, plan.clone());
+                if plan.moves > before.moves {
+                    self.interrupt(&before).await;
+                }
                 Ok(changed)
             }
             Err(error) => {
@@ -403,8 +459,27 @@ impl Links for LinuxLinks {
                 let again = self.make(&old).err();
                 Err(with_rollback(error, again.as_slice()))
             }
+        };
+        if let Some(manager) = &self.manager {
+            manager.release(Claimant::Links, &interfaces(&self.plan)).await;
         }
+        made
     }
+}
+
+/// Whether there is a cable at it: neither a radio nor a bridge.
+fn is_wire(name: IfName) -> bool {
+    let folder = std::path::Path::new("/sys/class/net").join(name.as_str());
+    !["phy80211", "bridge"].iter().any(|kind| folder.join(kind).exists())
+}
+
+/// Every interface that the plan says something of.
+fn interfaces(plan: &LinkPlan) -> BTreeSet<IfName> {
+    let LinkPlan { bridge, addresses, addresses6, moves: _ } = plan;
+    let bridged = bridge.iter().flat_map(|bridge| bridge.members.iter().copied().chain(Some(bridge.name)));
+    let addressed = addresses.iter().map(|address| address.interface);
+    let addressed6 = addresses6.iter().map(|address| address.interface);
+    bridged.chain(addressed).chain(addressed6).collect()
 }
 
 /// Tells the bridge's address from that of a virtual adapter.

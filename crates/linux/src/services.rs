@@ -33,7 +33,7 @@ use hn_ports::{
 };
 use hn_types::{
     DriverError, DriverErrorKind, MacAddr,
-    observed::{PlatformEvent, ServiceEvent},
+    observed::{MovedPort, PlatformEvent, ServiceEvent},
     plan::{DhcpPlan, DnsPlan, Ipv6Plan, ServicePlan, ServiceSegment},
 };
 use tokio::{
@@ -138,6 +138,7 @@ impl LinuxServices {
             activity: Activity::Idle,
             waiting: None,
             trouble: Rc::clone(&trouble),
+            moved: Vec::new(),
         };
         supervisor.start_worker();
         Self { requests, supervisor: tokio::task::spawn_local(supervisor.run(received)), trouble }
@@ -176,6 +177,8 @@ struct Supervisor {
     activity: Activity,
     waiting: Option<Waiting>,
     trouble: Trouble,
+    /// Ports of the name server that are not 53, as last reported.
+    moved: Vec<MovedPort>,
 }
 
 struct Worker {

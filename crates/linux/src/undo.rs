@@ -30,9 +30,12 @@ use serde::{Deserialize, Serialize};
 
 use self::act::{
     end_process, remove_address, remove_address6, remove_link, remove_table, restore_master, restore_sysctl,
-    set_down,
+    set_down, set_up,
 };
-use crate::netlink::{Refusal, errno_text};
+use crate::{
+    neighbour::manager::restore_now,
+    netlink::{Refusal, errno_text},
+};
 
 /// The inverse of one change to the system. Every inverse is idempotent: what is gone already is undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,13 @@ pub enum Undo {
         /// an interface is set up.
         fresh: bool,
     },
+    /// Set an interface up again that is down for a moment.
+    LinkDown {
+        /// The interface, for messages.
+        interface: IfName,
+        /// Its index, which is what counts.
+        index: u32,
+    },
     /// Remove an interface that we made.
     Link {
         /// Its name.
@@ -94,6 +104,13 @@ pub enum Undo {
     FirewallTable,
     /// Remove the table `inet hostednet_trace`.
     TraceTable,
+    /// Let NetworkManager manage an interface again. What it was asked for holds until it is taken back.
+    Unmanaged {
+        /// The interface.
+        interface: IfName,
+        /// The UUID of the profile that was active on it.
+        profile: Option<String>,
+    },
     /// End a process that we started.
     Process {
         /// Its id.
@@ -262,6 +279,12 @@ impl UndoJournal {
                 Ok(()) => {
                     tracing::info!(?undo, "undid what an earlier run left behind");
                     struck.push(id);
+                }
+                // A program that is away is asked when it is back; nothing of ours is left but its note.
+                Err(error)
+                    if error.kind == DriverErrorKind::Gone && matches!(undo, Undo::Unmanaged { .. }) =>
+                {
+                    tracing::info!(?undo, %error, "left for later");
                 }
                 Err(error) => {
                     tracing::warn!(?undo, %error, "cannot undo what an earlier run left behind");
@@ -441,6 +464,9 @@ impl Undo {
             }
             Self::LinkUp { interface, index, fresh } => set_down(*index, *fresh)
                 .map_err(|refusal| driver_error("set the interface down", interface, &refusal)),
+            Self::LinkDown { interface, index } => {
+                set_up(*index).map_err(|refusal| driver_error("set the interface up", interface, &refusal))
+            }
             Self::Link { name, index } => remove_link(*name, *index)
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
@@ -449,6 +475,7 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
             Self::TraceTable => remove_table(TRACE_TABLE)
                 .map_err(|refusal| driver_error("remove the table of a trace", TRACE_TABLE, &refusal)),
+            Self::Unmanaged { interface, profile } => restore_now(*interface, profile.as_deref()),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)
                 .map_err(|error| io_failure("end the process", Path::new(&pid.to_string()), &error)),
         }

@@ -96,6 +96,9 @@ pub struct LinkPlan {
     /// IPv6 addresses of ours, on interfaces that `addresses` names too. They are usable at once: nobody is
     /// asked whether they are taken.
     pub addresses6: Vec<LinkAddress6>,
+    /// How often devices had to leave a network of ours for another one. When it rises, wires are interrupted for a
+    /// moment once the old address is gone: whoever notices asks for an address again.
+    pub moves: u32,
 }
 
 /// A bridge of ours.
@@ -152,6 +155,21 @@ pub struct FirewallPlan {
     pub forwards: Vec<PortForward>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
+    /// Where devices' questions go while another program holds port 53.
+    pub names: Vec<NameRedirect>,
+}
+
+/// What devices ask at port 53 of the host's private address goes to another port of the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameRedirect {
+    /// The private interface; what comes in elsewhere is not concerned.
+    pub private: IfName,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The host's address there.
+    pub address: Ipv4Addr,
+    /// Where the name server listens.
+    pub port: u16,
 }
 
 /// A port of the host that leads to a device of a segment.

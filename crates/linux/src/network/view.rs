@@ -68,9 +68,11 @@ impl Own {
                 Undo::Sysctl { .. }
                 | Undo::Address6 { .. }
                 | Undo::LinkUp { .. }
+                | Undo::LinkDown { .. }
                 | Undo::BridgeMember { .. }
                 | Undo::FirewallTable
                 | Undo::TraceTable
+                | Undo::Unmanaged { .. }
                 | Undo::Process { .. } => {}
             }
         }

@@ -46,6 +46,11 @@ fn delete_address(family: u8, index: u32, prefix: u8, octets: &[u8]) -> Result<(
     )
 }
 
+pub(super) fn set_up(index: u32) -> Result<(), Refusal> {
+    let up = Netlink::open(ROUTE)?.request(SET_LINK, 0, &link_body(index, IFF_UP, IFF_UP));
+    gone_is_fine(up, &[libc::ENODEV])
+}
+
 pub(super) fn set_down(index: u32, fresh: bool) -> Result<(), Refusal> {
     let route = Netlink::open(ROUTE)?;
     gone_is_fine(route.request(SET_LINK, 0, &link_body(index, 0, IFF_UP)), &[libc::ENODEV])?;
