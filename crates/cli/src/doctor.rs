@@ -1,6 +1,6 @@
 //! `hostednet doctor`: why a device is not online, on one screen.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use hostednet::{
     Error, Session,
@@ -14,14 +14,12 @@ use crate::{report, style::Style};
 
 /// Asks, prints, and tells by the exit status: 0 nothing is wrong, 1 something is.
 pub(crate) async fn doctor(session: &Session, device: Option<&str>, json: bool) -> Result<ExitCode, Error> {
-    let waiting = (!json && std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .then(|| "listening, asking, tracing …");
-    let style = Style::of_stderr();
-    if let Some(words) = waiting {
-        report::error(&style.dim(words));
+    let watched = !json && std::io::stderr().is_terminal();
+    if watched {
+        report::error(&Style::of_stderr().dim("listening, asking, tracing …"));
     }
     let diagnosis = session.diagnose(device).await;
-    if waiting.is_some() {
+    if watched {
         report::error("\r\x1b[K");
     }
     let diagnosis = diagnosis?;
