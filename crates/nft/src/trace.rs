@@ -389,7 +389,7 @@ impl Foreign {
                     chain: killer.chain.clone(),
                     rule: killer.rule,
                 };
-                owner.remedy(&place, traffic, private, public)
+                owner.remedy(&place, (traffic, killer.table.0 == Family::Ipv6), private, public)
             }
         };
         Some(Explanation { owner: Some(owner), place, rule, remedy })

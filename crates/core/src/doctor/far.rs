@@ -54,10 +54,16 @@ pub(super) fn uplink(case: &Case, findings: &Findings) -> Draft {
         Err(cause) => return Draft::unknown(name, format!("the routes cannot be read: {cause}")),
     };
     let addresses: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
-    let way = |route: &Route| {
+    let way = |route: Route| {
         route.gateway.map_or_else(|| "directly".to_string(), |gateway| format!("via {gateway}"))
     };
-    match (routes.iter().find(|route| route.interface == public), routes.first()) {
+    let own = routes.iter().find(|route| route.interface == public).copied();
+    // Or one of another table: devices are led by it, though this machine itself may not be.
+    let own = own.or_else(|| {
+        let way = case.network.ways.iter().find(|way| way.interface == public)?;
+        Some(Route { interface: public, gateway: way.gateway, metric: 0 })
+    });
+    match (own, routes.first()) {
         (None, _) if link.addresses.is_empty() => Draft::problem(
             name,
             format!("{public} has no address"),
