@@ -28,6 +28,7 @@ use crate::{
     effect::{EffectDone, EffectId, Output},
     guard::Guard,
     hosted::{Blocker, Hosted, Phase},
+    ipv6::Upstream,
     job::{Claim, Job, UpRecord},
     keys,
     lane::Finished,
@@ -91,6 +92,8 @@ pub struct Core {
     pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// What the uplink gives for IPv6.
+    pub(crate) upstream: Upstream,
     /// Firewall rules that others took away.
     pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
@@ -145,6 +148,7 @@ impl Core {
             moves: Moves::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
+            upstream: Upstream::default(),
             guard: Guard::default(),
             dns_down: None,
             dns_moved: (Vec::new(), String::new()),
@@ -283,6 +287,7 @@ impl Core {
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
+            upstream: &self.upstream,
             isolate_from: &self.config.isolate_from,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
@@ -296,6 +301,8 @@ impl Core {
     fn settle(&mut self, now: Now) {
         loop {
             self.refresh();
+            let rung = self.intent.full.as_ref().and_then(|pair| self.rung(pair));
+            self.upstream.follow(rung.as_ref(), now.mono);
             let full = self.intent.full.as_ref();
             let public = full.and_then(|pair| public_side(pair, &self.network));
             self.former.note(public, full.is_some());
@@ -513,6 +520,7 @@ impl Core {
                     self.troubles.insert(kind, cause);
                 }
             }
+            ServiceEvent::Uplink6(given) => self.upstream.report(given),
             ServiceEvent::WorkerLost { cause } => self.trouble("worker", &cause),
             // For the metrics; nothing is decided by them.
             ServiceEvent::Counters(_) => {}

@@ -5,7 +5,9 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView, settings::Protocol};
+use crate::{
+    IfName, KeyRole, MacAddr, Subnet6, Wall, network::NetworkView, radio::RadioView, settings::Protocol,
+};
 
 /// What a platform reports by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +115,8 @@ pub enum ServiceEvent {
         /// Whether this is the first part.
         first: bool,
     },
+    /// What the uplink gives for IPv6, whenever that changes.
+    Uplink6(Uplink6),
     /// DNS answers, or does not and why.
     Dns {
         /// Whether it answers.
@@ -168,6 +172,19 @@ pub enum ServiceTrouble {
     DhcpPort,
     /// Router advertisements or DHCPv6 cannot be served.
     Ipv6,
+}
+
+/// What an uplink gives for IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink6 {
+    /// The uplink.
+    pub interface: IfName,
+    /// A prefix that was delegated, 16 to 64 bits.
+    pub delegated: Option<Subnet6>,
+    /// The prefix of its link that routers advertise, a /64.
+    pub shared: Option<Subnet6>,
+    /// Whether this is the whole truth, as far as it can be known.
+    pub settled: bool,
 }
 
 /// A lease as reported.
