@@ -34,6 +34,9 @@ _hostednet() {
             hostednet,disallow)
                 cmd="hostednet__subcmd__disallow"
                 ;;
+            hostednet,doctor)
+                cmd="hostednet__subcmd__doctor"
+                ;;
             hostednet,forward)
                 cmd="hostednet__subcmd__forward"
                 ;;
@@ -189,6 +192,9 @@ _hostednet() {
                 ;;
             hostednet__subcmd__help,disallow)
                 cmd="hostednet__subcmd__help__subcmd__disallow"
+                ;;
+            hostednet__subcmd__help,doctor)
+                cmd="hostednet__subcmd__help__subcmd__doctor"
                 ;;
             hostednet__subcmd__help,forward)
                 cmd="hostednet__subcmd__help__subcmd__forward"
@@ -958,6 +964,35 @@ _hostednet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hostednet__subcmd__doctor)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hostednet__subcmd__forward)
             opts="-h --socket --help add list enable disable remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1417,6 +1452,20 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__disallow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -33,6 +33,7 @@ complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "start" -d 'Star
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "stop" -d 'Stop the hosted network whoever uses it (ForceStop)'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "status" -d 'Show everything'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "devices" -d 'Show who is attached'
+complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "doctor" -d 'Say why a device is not online, and what to do; status 0: nothing is wrong, 1: something is'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "monitor" -d 'Show what happens, as it happens'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "connections" -d 'Show every connection and whether it can be shared'
 complete -c hostednet -n "__fish_hostednet_needs_command" -f -a "settings" -d 'Show or change the settings'
@@ -70,6 +71,9 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand status" -s h -l help
 complete -c hostednet -n "__fish_hostednet_using_subcommand devices" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand devices" -l json -d 'Print JSON for programs'
 complete -c hostednet -n "__fish_hostednet_using_subcommand devices" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand doctor" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
+complete -c hostednet -n "__fish_hostednet_using_subcommand doctor" -l json -d 'Print JSON for programs'
+complete -c hostednet -n "__fish_hostednet_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c hostednet -n "__fish_hostednet_using_subcommand monitor" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand monitor" -l json -d 'Print JSON for programs'
 complete -c hostednet -n "__fish_hostednet_using_subcommand monitor" -s h -l help -d 'Print help'

@@ -10,6 +10,7 @@ mod argv;
 mod commands;
 mod daemon;
 pub mod device;
+mod doctor;
 mod entry;
 mod hold;
 mod join;

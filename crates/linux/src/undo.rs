@@ -24,12 +24,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hn_nft::TRACE_TABLE;
 use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
 use self::act::{
-    end_process, remove_address, remove_address6, remove_link, remove_route, remove_route6, remove_rule,
-    remove_tables, restore_master, restore_sysctl, set_down, set_up,
+    FAMILY_INET, end_process, remove_address, remove_address6, remove_link, remove_route, remove_route6,
+    remove_rule, remove_table, remove_tables, restore_master, restore_sysctl, set_down, set_up,
 };
 use crate::{
     neighbour::{firewalld, manager::restore_now},
@@ -128,6 +129,8 @@ pub enum Undo {
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Remove the table `inet hostednet_trace`.
+    TraceTable,
     /// Have firewalld put an interface back into its zone, if it still is in ours.
     FirewalldZone {
         /// The interface.
@@ -523,6 +526,8 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the routing rule", interface, &refusal)),
             Self::FirewallTable => remove_tables()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
+            Self::TraceTable => remove_table(FAMILY_INET, TRACE_TABLE)
+                .map_err(|refusal| driver_error("remove the table of a trace", TRACE_TABLE, &refusal)),
             Self::Unmanaged { interface, profile } => restore_now(*interface, profile.as_deref()),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)
                 .map_err(|error| io_failure("end the process", Path::new(&pid.to_string()), &error)),

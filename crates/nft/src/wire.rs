@@ -58,6 +58,7 @@ pub(crate) mod message {
     pub(crate) const NEW_OBJECT: u16 = BASE | 18;
     pub(crate) const GET_OBJECT: u16 = BASE | 19;
     pub(crate) const DELETE_OBJECT: u16 = BASE | 20;
+    pub(crate) const TRACE: u16 = BASE | 17;
 }
 
 /// Attribute types.

@@ -10,6 +10,7 @@ use hn_ports::EventSink;
 use hn_types::{
     DriverError, DriverErrorKind, IfName, Key, KeyRole, MacAddr, Ssid, Step, Subnet4, Wall,
     device::{DeviceCount, Traffic},
+    diagnosis::{CheckName, Examination, Findings},
     network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet, Way, Way6},
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
     part::{Dependency, MissingDependency},
@@ -22,6 +23,8 @@ use hn_types::{
 };
 use serde::Serialize;
 use tokio::sync::Notify;
+
+use crate::examine;
 
 /// Devices the simulated segment can hold.
 const DEVICES: usize = 253;
@@ -94,6 +97,7 @@ pub struct World {
     missing: BTreeSet<Dependency>,
     /// What was counted of devices that the firewall has a rule for.
     counts: BTreeMap<MacAddr, DeviceCount>,
+    ills: BTreeSet<CheckName>,
 }
 
 fn name(text: &str) -> IfName {
@@ -176,6 +180,7 @@ impl World {
             faults: BTreeMap::new(),
             missing: BTreeSet::new(),
             counts: BTreeMap::new(),
+            ills: BTreeSet::new(),
         }
     }
 
@@ -249,6 +254,11 @@ impl World {
         self.missing.iter().map(missing).collect()
     }
 
+    /// What looking at the machine finds.
+    pub(crate) fn findings(&self, question: &Examination) -> Findings {
+        examine::findings(question, &self.ills)
+    }
+
     /// The plans that hold.
     pub const fn applied(&self) -> &Applied {
         &self.applied
@@ -262,6 +272,14 @@ impl World {
 
     pub(crate) fn set_fault(&mut self, lane: Step, fault: Fault) {
         self.faults.insert(lane, fault);
+    }
+
+    pub(crate) fn set_ill(&mut self, check: CheckName, ill: bool) {
+        if ill {
+            self.ills.insert(check);
+        } else {
+            self.ills.remove(&check);
+        }
     }
 
     pub(crate) fn set_dependency(&mut self, dependency: Dependency, there: bool) {

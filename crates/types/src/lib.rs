@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod device;
+pub mod diagnosis;
 pub mod failure;
 pub mod key;
 pub mod mac;

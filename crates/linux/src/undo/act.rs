@@ -133,13 +133,15 @@ fn remove_wireless(index: u32) -> Result<(), Refusal> {
 
 /// One nfnetlink transaction that removes the table; nothing happens when there is none.
 pub(super) fn remove_tables() -> Result<(), Refusal> {
-    const FAMILY_INET: u8 = 1;
     const FAMILY_NETDEV: u8 = 5;
     // What is about single devices stands on no other table, so either may go first.
-    [FAMILY_NETDEV, FAMILY_INET].into_iter().try_for_each(remove_table)
+    [FAMILY_NETDEV, FAMILY_INET].into_iter().try_for_each(|family| remove_table(family, TABLE))
 }
 
-fn remove_table(family: u8) -> Result<(), Refusal> {
+/// The family `inet`.
+pub(super) const FAMILY_INET: u8 = 1;
+
+pub(super) fn remove_table(family: u8, name: &str) -> Result<(), Refusal> {
     const BATCH_BEGIN: u16 = 16;
     const BATCH_END: u16 = 17;
     const NFTABLES: u16 = 10;
@@ -147,7 +149,7 @@ fn remove_table(family: u8) -> Result<(), Refusal> {
     let [high, low] = NFTABLES.to_be_bytes();
     let envelope = [0, 0, high, low];
     let mut body = vec![family, 0, 0, 0];
-    attribute(&mut body, 1, &netlink::text(TABLE));
+    attribute(&mut body, 1, &netlink::text(name));
     let mut batch = netlink::message(BATCH_BEGIN, REQUEST, 1, &envelope);
     batch.extend(netlink::message(DELETE_TABLE, REQUEST | ACK, 2, &body));
     batch.extend(netlink::message(BATCH_END, REQUEST, 3, &envelope));
