@@ -27,7 +27,7 @@ impl Ruleset {
         let mut guards = Vec::new();
         let mut branches = Vec::new();
         let mut input = Vec::new();
-        let mut postrouting = Vec::new();
+        let mut postrouting = mapping::outward(plan);
         for (number, segment) in plan.segments.iter().enumerate() {
             let parts = Parts { segment, number: number + 1, index: &index };
             forward.extend(parts.forward());
