@@ -11,7 +11,7 @@ use hn_types::{
     DriverError, DriverErrorKind, ErrorCode, Failure, IfName, Key, Monotonic, Now, Reason, Step,
     StoredSettings, Subnet4,
     network::NetworkView,
-    observed::{ApEvent, PlatformEvent, ServiceEvent, ServiceTrouble},
+    observed::{ApEvent, MovedPort, PlatformEvent, ServiceEvent, ServiceTrouble},
     part::{MissingDependency, StartType},
     plan::LinkAddress,
     radio::{RadioView, channel_of},
@@ -32,11 +32,13 @@ use crate::{
     keys,
     lane::Finished,
     lanes::Lanes,
-    plan::{self, Intent, Surroundings, SystemPlan},
+    plan::{self, Intent, Surroundings, SystemPlan, public_side},
     portmap::Portmap,
     radio::{self, Refusal, radio_plan},
+    renumber::Moves,
     roles::Half,
     sessions::Sessions,
+    steering::Former,
     subnet::Subnets,
 };
 
@@ -86,6 +88,8 @@ pub struct Core {
     /// What connections are to be while one side of a pair is missing.
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
+    former: Former,
+    pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) portmap: Portmap,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
@@ -93,6 +97,8 @@ pub struct Core {
     pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
+    /// Ports of the name server that are not 53, because another program holds that, and who does.
+    pub(crate) dns_moved: (Vec<MovedPort>, String),
     /// The WLAN part runs.
     pub(crate) wlan: bool,
     /// The SharedAccess part was started for itself: it runs even while nothing is shared.
@@ -139,11 +145,14 @@ impl Core {
             shared: Shared::default(),
             half: Half::default(),
             subnets: Subnets::default(),
+            former: Former::default(),
+            moves: Moves::default(),
             devices: Devices::default(),
             portmap: Portmap::default(),
             troubles: BTreeMap::new(),
             guard: Guard::default(),
             dns_down: None,
+            dns_moved: (Vec::new(), String::new()),
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
             missing: Vec::new(),
@@ -198,7 +207,10 @@ impl Core {
     pub fn handle_platform_event(&mut self, event: PlatformEvent, now: Now) {
         match event {
             PlatformEvent::Radio(view) => self.radio_changed(view),
-            PlatformEvent::Network(view) => self.network = view,
+            PlatformEvent::Network(view) => {
+                self.lanes.check_steering(&view);
+                self.network = view;
+            }
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::PortMap { request, served } => self.portmap_asked(request, served),
@@ -273,15 +285,18 @@ impl Core {
             reservations: &self.settings.reservations,
             subnets: self.subnets,
             domain: &self.config.domain,
-            lease_time: self.config.lease_time,
+            lease_time: self.lease_time(),
+            moves: self.moves.count,
             host_name,
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
             portmap: &self.portmap,
             port_mapping: self.config.port_mapping.protocols,
+            moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
+            former: &self.former,
         };
         plan::goal(&self.intent, &around)
     }
@@ -292,6 +307,9 @@ impl Core {
         loop {
             self.refresh();
             self.refresh_portmap(now.mono);
+            let full = self.intent.full.as_ref();
+            let public = full.and_then(|pair| public_side(pair, &self.network));
+            self.former.note(public, full.is_some());
             let goal = self.goal();
             if self.follow_portmap(&goal, now.mono) {
                 continue;
@@ -303,6 +321,7 @@ impl Core {
                 self.devices.clear();
                 self.troubles.clear();
                 self.dns_down = None;
+                self.dns_moved = (Vec::new(), String::new());
             }
             for address in &goal.links.addresses {
                 if !self.own_addresses.contains(address) {
@@ -493,6 +512,12 @@ impl Core {
             ServiceEvent::Leases { leases, more, first } => {
                 self.devices.list(leases, first, more, &self.hosted, limit);
                 self.portmap_leases();
+            }
+            ServiceEvent::DnsMoved { moved, cause } => {
+                if !cause.is_empty() && self.dns_moved.1 != cause {
+                    self.trouble("DNS", &cause);
+                }
+                self.dns_moved = (moved, cause);
             }
             ServiceEvent::Dns { serving: true, .. } => self.dns_down = None,
             ServiceEvent::Dns { serving: false, cause } => {

@@ -13,6 +13,7 @@ mod policy;
 mod table;
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     format,
     string::{String, ToString},
@@ -135,14 +136,14 @@ impl Portmap {
                     .chain(self.table.iter().map(entry))
                     .collect()
             });
-            segment.portmap = Some(PortMapPlan {
+            segment.portmap = Some(Box::new(PortMapPlan {
                 uuid: uuid(around.machine_id),
                 name: around.host_name.split('.').next().unwrap_or_default().into(),
                 epoch: self.epoch,
                 uplink: self.uplink,
                 entries: entries.unwrap_or_else(|| self.table.iter().map(entry).collect()),
                 answers: self.answers.clone(),
-            });
+            }));
         }
     }
 }

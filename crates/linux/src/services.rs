@@ -34,7 +34,7 @@ use hn_ports::{
 };
 use hn_types::{
     DriverError, DriverErrorKind, MacAddr,
-    observed::{PlatformEvent, ServiceEvent},
+    observed::{MovedPort, PlatformEvent, ServiceEvent},
     plan::{DhcpPlan, DnsPlan, Ipv6Plan, PortMapPlan, ServicePlan, ServiceSegment},
     portmap::MapUplink,
 };
@@ -141,6 +141,7 @@ impl LinuxServices {
             activity: Activity::Idle,
             waiting: None,
             trouble: Rc::clone(&trouble),
+            moved: Vec::new(),
         };
         supervisor.start_worker();
         Self { requests, supervisor: tokio::task::spawn_local(supervisor.run(received)), trouble }
@@ -179,6 +180,8 @@ struct Supervisor {
     activity: Activity,
     waiting: Option<Waiting>,
     trouble: Trouble,
+    /// Ports of the name server that are not 53, as last reported.
+    moved: Vec<MovedPort>,
 }
 
 struct Worker {
@@ -418,8 +421,10 @@ impl Supervisor {
         {
             self.tell(&ToWorker::Mtu(wanted.dhcp.mtu), &[])?;
         }
-        let upstreams = wanted.dns.as_ref().map(|dns| dns.upstreams.clone()).unwrap_or_default();
-        self.tell(&ToWorker::Upstreams(upstreams.into_iter().take(UPSTREAMS).collect()), &[])?;
+        if let Some(dns) = &wanted.dns {
+            let resolvers = dns.upstreams.iter().take(UPSTREAMS).copied().collect();
+            self.tell(&ToWorker::Upstreams { resolvers, through: dns.through }, &[])?;
+        }
         if let Activity::Running(serving) = &mut self.activity {
             serving.segment = wanted;
         }
@@ -727,16 +732,13 @@ fn serve_message(
 /// Whether going from one to the other needs nothing but other upstreams, another MTU and another way out for IPv6.
 fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     let without = |segment: &ServiceSegment| {
-        let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), ..dns });
+        let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), through: None, ..dns });
         let ipv6 = segment.ipv6.clone().map(|ipv6| Ipv6Plan { router: false, mtu: None, ..ipv6 });
         let dhcp = DhcpPlan { mtu: None, ..segment.dhcp.clone() };
-        let portmap = segment.portmap.as_ref().map(|portmap| PortMapPlan {
-            uuid: portmap.uuid,
-            name: portmap.name.clone(),
-            epoch: portmap.epoch,
-            uplink: MapUplink::default(),
-            entries: Vec::new(),
-            answers: Vec::new(),
+        let portmap = segment.portmap.as_ref().map(|portmap| {
+            let (uplink, entries, answers) = (MapUplink::default(), Vec::new(), Vec::new());
+            let PortMapPlan { uuid, ref name, epoch, .. } = **portmap;
+            Box::new(PortMapPlan { uuid, name: name.clone(), epoch, uplink, entries, answers })
         });
         ServiceSegment { dhcp, dns, ipv6, portmap, ..segment.clone() }
     };
@@ -769,6 +771,7 @@ mod tests {
                 domain: "mshome.net".into(),
                 host_name: "host".into(),
                 upstreams: Vec::new(),
+                through: None,
             }),
             ipv6: Some(Ipv6Plan {
                 address: "fd12:3456:789a:1::1/64".parse().expect("valid"),

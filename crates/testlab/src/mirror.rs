@@ -67,7 +67,7 @@ pub fn udp(from: &Namespace, to: Ipv4Addr, port: u16) -> Option<String> {
     socket.send_to(b"?", (to, port)).ok()?;
     let mut buffer = [0; 64];
     let length = socket.recv(&mut buffer).ok()?;
-    Some(String::from_utf8_lossy(buffer.get(..length).unwrap()).into_owned())
+    Some(String::from_utf8_lossy(buffer.get(..length)?).into_owned())
 }
 
 /// Where an answer is expected a busy machine gets time for it.

@@ -114,6 +114,14 @@ pub enum ServiceEvent {
         /// Why not, lower case, without a full stop.
         cause: String,
     },
+    /// Port 53 is held by another program, so the name server listens at other ports and packets for 53 have to be
+    /// led there. Empty lists: it has the port itself.
+    DnsMoved {
+        /// What has to be led where.
+        moved: Vec<MovedPort>,
+        /// Who holds the port, lower case, without a full stop.
+        cause: String,
+    },
     /// Something does not work although the rest does; empty text means that it works again.
     Trouble {
         /// Which.
@@ -128,6 +136,15 @@ pub enum ServiceEvent {
     },
     /// Counters, complete.
     Counters(Vec<Counter>),
+}
+
+/// A port of the name server that is another one than devices ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedPort {
+    /// Of which protocol.
+    pub protocol: Protocol,
+    /// Where the server listens instead of 53, above 1023.
+    pub port: u16,
 }
 
 /// What can be wrong with the protocol servers.

@@ -17,7 +17,7 @@ use hn_ip6::Uplink;
 use hn_portmap::Channel;
 use hn_ports::services::{FromWorker, ToWorker};
 use hn_types::{
-    MacAddr, Monotonic, Now, Subnet4, Subnet6, Wall,
+    IfName, MacAddr, Monotonic, Now, Subnet4, Subnet6, Wall,
     observed::{Counter, ServiceEvent, ServiceTrouble},
     plan::{Ipv6Plan, ServiceSegment},
 };
@@ -390,9 +390,9 @@ impl Worker {
                     segment.dhcp.set_mtu(mtu);
                 }
             }
-            ToWorker::Upstreams(resolvers) => {
+            ToWorker::Upstreams { resolvers, through } => {
                 let [] = exactly(descriptors)?;
-                self.set_upstreams(&resolvers, now);
+                self.set_upstreams(&resolvers, through, now);
                 self.report_silence()?;
             }
             ToWorker::Compact { generation } => {
@@ -448,7 +448,7 @@ impl Worker {
             }
         }
         if let Some(plan) = &segment.dns {
-            self.set_upstreams(&plan.upstreams, now);
+            self.set_upstreams(&plan.upstreams, plan.through, now);
         }
         let count = u32::try_from(leases.len()).unwrap_or(u32::MAX);
         let answer = FromWorker::Serving { generation, leases: count };
@@ -522,9 +522,9 @@ impl Worker {
         self.segment.as_mut().and_then(|segment| segment.portmap.as_mut())
     }
 
-    fn set_upstreams(&mut self, resolvers: &[SocketAddr], now: Now) {
+    fn set_upstreams(&mut self, resolvers: &[SocketAddr], through: Option<IfName>, now: Now) {
         if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
-            dns.set_upstreams(resolvers, now.mono);
+            dns.set_upstreams(resolvers, through, now.mono);
         }
     }
 

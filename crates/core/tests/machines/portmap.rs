@@ -44,7 +44,7 @@ fn bound(world: &mut World, number: u8, address: u8) {
 }
 
 fn plan(world: &World) -> PortMapPlan {
-    world.applied.services.segment.clone().unwrap().portmap.unwrap()
+    *world.applied.services.segment.clone().unwrap().portmap.unwrap()
 }
 
 fn forwards(world: &World) -> Vec<PortForward> {

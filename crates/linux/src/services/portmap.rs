@@ -178,7 +178,7 @@ impl Supervisor {
             match portmap_sockets(interface, index, Some(address)) {
                 Ok(sockets) => {
                     portmap.ipv4.take(());
-                    let PortMapPlan { uuid, name, epoch, .. } = plan.clone();
+                    let PortMapPlan { uuid, name, epoch, .. } = *plan.clone();
                     commands.push((ToWorker::ServePortMap { generation, uuid, name, epoch }, sockets.into()));
                     portmap.told = None;
                     commands.extend(portmap.news(&plan).into_iter().map(|news| (news, Vec::new())));
@@ -339,9 +339,9 @@ mod tests {
         let refused = |id| MapAnswer { id, result: Err(MapRefusal::NotFound) };
         let told = PortMapPlan { answers: vec![refused(two.id), refused(1)], ..plan(0) };
         let answered = |news: Vec<ToWorker>| {
-            news.into_iter().find_map(|message| match message {
-                ToWorker::PortMapAnswers(answers) => Some(answers),
-                _ => None,
+            news.into_iter().find_map(|message| {
+                let ToWorker::PortMapAnswers(answers) = message else { return None };
+                Some(answers)
             })
         };
         assert_eq!(answered(portmap.news(&told)), Some(vec![refused(2)]));
