@@ -42,6 +42,7 @@ async fn run() -> Result<()> {
         PlatformEvent::Network(_)
         | PlatformEvent::Service(_)
         | PlatformEvent::FirewallLost { .. }
+        | PlatformEvent::FirewallBlocked(_)
         | PlatformEvent::PortMap { .. } => {}
     });
     let dir = PathBuf::from(dir);

@@ -296,6 +296,7 @@ fn another_public_side_keeps_addresses_and_servers() {
         );
         let now = world.applied.services.segment.clone().unwrap();
         assert_eq!((now.interface, now.address, now.dhcp), (served.interface, served.address, served.dhcp));
+        assert!(now.ipv6.zip(served.ipv6).is_some_and(|(now, served)| served.same_but_uplink(&now)));
         assert!(world.applied.forwarding.ipv4.contains(&name("eth3")));
         assert!(!world.applied.forwarding.ipv4.contains(&name("eth0")));
     );

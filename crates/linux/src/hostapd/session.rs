@@ -329,6 +329,7 @@ mod tests {
                 | PlatformEvent::Network(_)
                 | PlatformEvent::Service(_)
                 | PlatformEvent::FirewallLost { .. }
+                | PlatformEvent::FirewallBlocked(_)
                 | PlatformEvent::PortMap { .. } => {}
             }));
             let questions = control.clone();
