@@ -258,38 +258,6 @@ fn failure_20_a_flap_of_the_uplink_and_a_private_address_disable_nothing() {
 }
 
 #[test]
-fn a_device_is_seen_outside_by_the_port_that_was_mapped_for_it() {
-    let Some((scene, lease)) = scene("") else { return };
-    let gateway = router(&lease);
-    for protocol in ["udp", "tcp"] {
-        said(&scene, &format!("natpmpc -g {gateway} -a 18130 {INSIDE} {protocol} 600"), "18130");
-    }
-    // Whom the device asks outside sees the port that others were told of.
-    let place = &scene.internet.place;
-    let outside = place.enter(|| UdpSocket::bind((internet::GATEWAY, 0)).unwrap()).unwrap();
-    outside.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let device = scene.clients[0].enter(|| UdpSocket::bind(("0.0.0.0", INSIDE)).unwrap()).unwrap();
-    let seen = |from: &UdpSocket| {
-        from.send_to(b"?", outside.local_addr().unwrap()).unwrap();
-        outside.recv_from(&mut [0; 8]).unwrap().1
-    };
-    assert_eq!(seen(&device), SocketAddr::from((internet::UPLINK, 18_130)));
-    let other = scene.clients[0].enter(|| UdpSocket::bind(("0.0.0.0", INSIDE + 1)).unwrap()).unwrap();
-    assert_eq!(
-        seen(&other),
-        SocketAddr::from((internet::UPLINK, INSIDE + 1)),
-        "another port is not concerned"
-    );
-    // What comes back by that port from somebody else arrives, too: it is one and the same mapping.
-    let stranger = place.enter(|| UdpSocket::bind((internet::GATEWAY, 0)).unwrap()).unwrap();
-    stranger.send_to(b"!", (internet::UPLINK, 18_130)).unwrap();
-    device.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    assert_eq!(device.recv_from(&mut [0; 8]).unwrap().1, stranger.local_addr().unwrap());
-    let rules = scene.router.run("nft list table inet hostednet").unwrap().stdout;
-    assert!(rules.contains("masquerade to :18130"), "{rules}");
-}
-
-#[test]
 fn a_hostile_device_is_counted_and_harms_nobody() {
     let Some((scene, lease)) = scene("") else { return };
     let (outside, gateway, address) = (internet::UPLINK, router(&lease), lease.address);
