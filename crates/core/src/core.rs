@@ -215,6 +215,7 @@ impl Core {
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::PortMap { request, served } => self.portmap_asked(request, served),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
+            PlatformEvent::FirewallBlocked(obstacles) => self.firewall_blocked(obstacles, now.mono),
         }
         self.settle(now);
     }
@@ -293,6 +294,7 @@ impl Core {
             devices: &self.devices,
             portmap: &self.portmap,
             port_mapping: self.config.port_mapping.protocols,
+            isolate_from: &self.config.isolate_from,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },

@@ -348,7 +348,7 @@ mod tests {
             })
         };
         let hung = firewall(&mut lanes, Monotonic::ZERO).expect("the first effect");
-        let later = Monotonic::ZERO + core::time::Duration::from_secs(20);
+        let later = Monotonic::ZERO + Deadlines::default().firewall;
         assert_eq!(lanes.expire(later).len(), 1);
         lanes.unblock();
         let successor = firewall(&mut lanes, later).expect("tried again");

@@ -22,13 +22,14 @@ use hn_types::{
         ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, NameRedirect, Reach,
         ServicePlan, ServiceSegment,
     },
-    settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
+    settings::{Isolation, PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
 };
 
 use crate::{
     devices::Devices,
     ipv6::{self, Addresses},
+    isolation,
     mapping::forward,
     mtu,
     portmap::{Portmap, Protocols},
@@ -95,6 +96,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) port_mapping: Protocols,
     pub(crate) moved: &'a [MovedPort],
     pub(crate) closed: &'a [IfName],
+    pub(crate) isolate_from: &'a [Isolation],
     pub(crate) former: &'a Former,
 }
 
@@ -230,6 +232,11 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
     {
         serve(&mut plan, ap.interface, address, Reach::Host, around);
     }
+    if !plan.firewall.segments.is_empty() {
+        plan.firewall.isolated = isolation::networks(around.isolate_from, around.network);
+    }
+    let served = plan.firewall.segments.iter().filter(|segment| segment.subnet.is_some());
+    plan.firewall.open = served.map(|segment| segment.interface).collect();
     if let Some(ap) = &intent.ap {
         let covered = ap_bridge.is_some()
             || plan.firewall.segments.iter().any(|segment| segment.interface == ap.interface);

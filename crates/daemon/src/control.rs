@@ -75,7 +75,7 @@ pub enum Request {
 /// Requests for port mappings among them.
 const PORTMAPS: usize = 256;
 /// Their kind.
-const PORTMAP: u8 = 5;
+const PORTMAP: u8 = u8::MAX;
 
 /// The queue between drivers and the loop. Complete views replace older ones of their kind.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +98,7 @@ impl Observed {
             PlatformEvent::Network(_) => 2,
             PlatformEvent::Ap(ApEvent::StationStats(_)) => 3,
             PlatformEvent::FirewallLost { .. } => 4,
+            PlatformEvent::FirewallBlocked(_) => 5,
             PlatformEvent::Ap(_) | PlatformEvent::Service(_) => 0,
             PlatformEvent::PortMap { .. } => PORTMAP,
         };

@@ -32,7 +32,7 @@ use self::act::{
     restore_master, restore_sysctl, set_down, set_up,
 };
 use crate::{
-    neighbour::manager::restore_now,
+    neighbour::{firewalld, manager::restore_now},
     netlink::{Refusal, errno_text},
 };
 
@@ -121,6 +121,15 @@ pub enum Undo {
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Have firewalld put an interface back into its zone, if it still is in ours.
+    FirewalldZone {
+        /// The interface.
+        interface: IfName,
+        /// The zone that we asked for.
+        zone: String,
+        /// Where it was; empty: in none.
+        old: String,
+    },
     /// Let NetworkManager manage an interface again. What it was asked for holds until it is taken back.
     Unmanaged {
         /// The interface.
@@ -498,6 +507,7 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
+            Self::FirewalldZone { interface, zone, old } => firewalld::undo(*interface, zone, old),
             Self::Route { ipv6, index, table, network } => remove_route(*ipv6, *index, *table, *network)
                 .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
             Self::Rule { ipv6, interface, rule } => remove_rule(*ipv6, *interface, *rule)

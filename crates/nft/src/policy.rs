@@ -7,15 +7,15 @@ use hn_types::{
     plan::{FirewallPlan, FirewallSegment, Pinned, Reach},
 };
 
-use crate::mapping;
 use crate::ruleset::{Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, Verdict};
+use crate::{isolation, mapping};
 
 /// States in which a packet may leave a segment.
 const OUTWARD: CtStates = CtStates::NEW.or(CtStates::ESTABLISHED).or(CtStates::RELATED);
 /// States in which a packet may enter a segment.
 const INWARD: CtStates = CtStates::ESTABLISHED.or(CtStates::RELATED);
 /// States in which the host does not answer to its private address from elsewhere.
-const UNASKED: CtStates = CtStates::NEW.or(CtStates::INVALID).or(CtStates::UNTRACKED);
+pub(crate) const UNASKED: CtStates = CtStates::NEW.or(CtStates::INVALID).or(CtStates::UNTRACKED);
 /// The loopback interface has this index in every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -34,7 +34,7 @@ impl Ruleset {
             forward.extend(parts.forward());
             guards.extend(parts.guard());
             steer.extend(parts.steer());
-            branches.push(parts.outward());
+            branches.push(parts.outward(isolation::outward(plan, segment)));
             let mut mapped = mapping::inward(plan, segment.interface);
             mapped.extend(
                 parts.passage6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
@@ -47,6 +47,7 @@ impl Ruleset {
         // Behind the ways of every segment, so that none of them meets it.
         forward.extend(guards);
         input.extend(mapping::closed(plan));
+        input.extend(isolation::input(plan));
         postrouting.extend(mapping::postrouting(plan));
         let base = |name: &str, hook, rules: Vec<Rule>| {
             (!rules.is_empty()).then(|| Chain { name: name.into(), hook: Some(hook), rules })
@@ -161,10 +162,10 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         rules
     }
 
-    /// Packets that came in by the private interface.
-    fn outward(&self) -> Chain {
+    /// Packets that came in by the private interface. Those that `kept` says meet it before anything else.
+    fn outward(&self, kept: Vec<Rule>) -> Chain {
         let private = self.private();
-        let mut rules = Vec::new();
+        let mut rules = kept;
         if let Some((public, network)) = self.passage() {
             let source = vec![Match::Ipv4, Match::Address(Side::In, network)];
             rules.extend(self.assured(Side::Out, public, source, &format!("{private} to {public}")));

@@ -14,7 +14,10 @@ use hn_nft::{
 };
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Pinhole, Pinned, PortForward, Reach, Steering},
+    plan::{
+        FirewallPlan, FirewallSegment, FirewallSegment6, Isolated, Pinhole, Pinned, PortForward, Reach,
+        Steering,
+    },
     portmap::MapRemote,
     settings::Protocol,
 };
@@ -189,6 +192,34 @@ fn ipv6_passes_behind_the_public_interface_and_opens_nothing_else() {
     plan.segments[0].ipv6.as_mut().unwrap().guard = false;
     let text = Ruleset::of(&plan, known).to_string();
     assert!(!text.contains("elsewhere to eth0") && text.contains("ip6 saddr fd12:3456:789a:1::/64"));
+}
+
+#[test]
+fn what_devices_are_kept_from_is_dropped_before_anything_passes_and_their_own_network_is_spared() {
+    let mut plan = dual();
+    plan.isolated =
+        Isolated { ipv4: vec!["192.168.0.0/16".parse().unwrap()], ipv6: vec!["fc00::/7".parse().unwrap()] };
+    let ruleset = Ruleset::of(&plan, known);
+    let comments = |chain: &str| -> Vec<String> {
+        let chain = ruleset.chains.iter().find(|found| found.name == chain).unwrap();
+        chain.rules.iter().map(|rule| rule.comment.clone()).collect()
+    };
+    assert_eq!(comments("from-1")[..2], ["hnap0 kept from 192.168.0.0/16", "hnap0 kept from fc00::/7"]);
+    let input = comments("input");
+    assert_eq!(
+        input[input.len() - 4..],
+        [
+            "hnap0 to this host in it",
+            "hnap0 to this host in it",
+            "hnap0 kept from this host in 192.168.0.0/16",
+            "hnap0 kept from this host in fc00::/7"
+        ]
+    );
+    // The host's link-local address in the segment is the segment's.
+    plan.isolated = Isolated { ipv4: Vec::new(), ipv6: vec!["fe80::/10".parse().unwrap()] };
+    let linked = Ruleset::of(&plan, known);
+    let open = linked.chains.iter().filter(|chain| chain.name == "input").flat_map(|chain| &chain.rules);
+    assert!(open.into_iter().all(|rule| !rule.comment.contains("kept from")));
 }
 
 #[test]
@@ -377,14 +408,22 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     let closed = proptest::collection::btree_set(interface(), 0..3);
     let hole = (any::<bool>(), any::<u128>(), any::<u16>(), proptest::option::of(remote(128)));
     let holes = proptest::collection::vec((hole, any::<proptest::sample::Index>()), 0..4);
+    let network4 = (any::<u32>(), 0_u8..=32);
+    let network4 =
+        network4.prop_map(|(address, prefix)| Subnet4::new(address.into(), prefix).unwrap().network());
+    let network6 = (any::<u128>(), 0_u8..=128);
+    let network6 =
+        network6.prop_map(|(address, prefix)| Subnet6::new(address.into(), prefix).unwrap().network());
+    let isolated = (proptest::collection::vec(network4, 0..3), proptest::collection::vec(network6, 0..3));
+    let isolated = isolated.prop_map(|(ipv4, ipv6)| Isolated { ipv4, ipv6 });
     let pinned = (interface(), any::<u32>(), 0_u32..8).prop_map(|(interface, address, mark)| Pinned {
         interface,
         address: address.into(),
         mark: Steering::MARKS + mark,
     });
     let pinned = proptest::collection::btree_set(pinned, 0..3);
-    let parts = (proptest::collection::vec(segment, 0..5), forwards, holes, closed, pinned);
-    parts.prop_map(|(segments, forwards, holes, closed, pinned)| {
+    let parts = (proptest::collection::vec(segment, 0..5), forwards, holes, closed, isolated, pinned);
+    parts.prop_map(|(segments, forwards, holes, closed, isolated, pinned)| {
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
@@ -424,7 +463,7 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 })
             })
             .collect();
-        FirewallPlan { segments, forwards, pinholes, closed, names: Vec::new(), pinned }
+        FirewallPlan { segments, forwards, pinholes, closed, isolated, pinned, ..FirewallPlan::default() }
     })
 }
 

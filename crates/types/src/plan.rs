@@ -217,11 +217,32 @@ pub struct FirewallPlan {
     pub pinholes: Vec<Pinhole>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
+    /// Private interfaces that other people's firewalls are asked to let through while the plan holds, if they would
+    /// not and can be asked.
+    pub open: BTreeSet<IfName>,
+    /// Networks that devices are kept from, except their own.
+    pub isolated: Isolated,
     /// What began while one of these was the public interface goes on by it. Empty until the public interface was
     /// exchanged for another one into the same network; then the one that is public is among them.
     pub pinned: BTreeSet<Pinned>,
     /// Where devices' questions go while another program holds port 53.
     pub names: Vec<NameRedirect>,
+}
+
+/// Networks that devices are kept from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Isolated {
+    /// Of IPv4.
+    pub ipv4: Vec<Subnet4>,
+    /// Of IPv6.
+    pub ipv6: Vec<Subnet6>,
+}
+
+impl Isolated {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ipv4.is_empty() && self.ipv6.is_empty()
+    }
 }
 
 /// Connections that stay with the interface they began on.

@@ -329,7 +329,8 @@ mod tests {
                 | PlatformEvent::Network(_)
                 | PlatformEvent::Service(_)
                 | PlatformEvent::FirewallLost { .. }
-                | PlatformEvent::PortMap { .. } => {}
+                | PlatformEvent::PortMap { .. }
+                | PlatformEvent::FirewallBlocked(_) => {}
             }));
             let questions = control.clone();
             let session = Session {

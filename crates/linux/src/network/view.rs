@@ -74,6 +74,7 @@ impl Own {
                 | Undo::Route { .. }
                 | Undo::Rule { .. }
                 | Undo::FirewallTable
+                | Undo::FirewalldZone { .. }
                 | Undo::Unmanaged { .. }
                 | Undo::Process { .. } => {}
             }
