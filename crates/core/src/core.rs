@@ -28,6 +28,7 @@ use crate::{
     effect::{EffectDone, EffectId, Output},
     guard::Guard,
     hosted::{Blocker, Hosted, Phase},
+    ipv6::Upstream,
     job::{Claim, Job, UpRecord},
     keys,
     lane::Finished,
@@ -93,6 +94,8 @@ pub struct Core {
     pub(crate) devices: Devices,
     pub(crate) portmap: Portmap,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// What the uplink gives for IPv6.
+    pub(crate) upstream: Upstream,
     /// Firewall rules that others took away.
     pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
@@ -150,6 +153,7 @@ impl Core {
             devices: Devices::default(),
             portmap: Portmap::default(),
             troubles: BTreeMap::new(),
+            upstream: Upstream::default(),
             guard: Guard::default(),
             dns_down: None,
             dns_moved: (Vec::new(), String::new()),
@@ -294,6 +298,7 @@ impl Core {
             devices: &self.devices,
             portmap: &self.portmap,
             port_mapping: self.config.port_mapping.protocols,
+            upstream: &self.upstream,
             isolate_from: &self.config.isolate_from,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
@@ -309,6 +314,8 @@ impl Core {
         loop {
             self.refresh();
             self.refresh_portmap(now.mono);
+            let rung = self.intent.full.as_ref().and_then(|pair| self.rung(pair));
+            self.upstream.follow(rung.as_ref(), now.mono);
             let full = self.intent.full.as_ref();
             let public = full.and_then(|pair| public_side(pair, &self.network));
             self.former.note(public, full.is_some());
@@ -540,6 +547,7 @@ impl Core {
                 self.portmap_worker_lost();
                 self.trouble("worker", &cause);
             }
+            ServiceEvent::Uplink6(given) => self.upstream.report(given),
             // For the metrics; nothing is decided by them.
             ServiceEvent::Counters(counters) => self.portmap_counted(counters),
         }

@@ -10,7 +10,9 @@ use hn_types::{
     IfName, Now,
     network::{Link, MediaType},
     settings::{PrivateChoice, SharingPair},
-    view::{HostedNetworkView, HostedState, SetBy, SharingMode, SharingPhase, SharingView, Snapshot},
+    view::{
+        HostedNetworkView, HostedState, Ipv6Sharing, SetBy, SharingMode, SharingPhase, SharingView, Snapshot,
+    },
 };
 
 use crate::{
@@ -114,11 +116,7 @@ impl Core {
                 view.public = public_side(pair, &self.network);
                 view.private = self.private_names(pair);
                 view.subnet = self.subnets.full;
-                let side = self.side(pair).map(|side| side.interface);
-                let private = side.or_else(|| view.private.first().copied());
-                if let Some(private) = private {
-                    view.ipv6 = ipv6::rung(&self.network, &self.config.machine_id, private, view.public);
-                }
+                view.ipv6 = self.rung(pair).unwrap_or_default();
                 view.dns = self.dns_down.is_none() && served.is_some_and(|segment| segment.dns.is_some());
                 if view.public.is_none() {
                     view.detail.push("no public connection is there at the moment".to_string());
@@ -143,6 +141,14 @@ impl Core {
             view.detail.extend(self.guard.obstacles());
         }
         view
+    }
+
+    /// Where the IPv6 of `pair` leads; `None` while it has no private side.
+    pub(crate) fn rung(&self, pair: &SharingPair) -> Option<Ipv6Sharing> {
+        let side = self.side(pair).map(|side| side.interface);
+        let private = side.or_else(|| self.private_names(pair).first().copied())?;
+        let public = public_side(pair, &self.network);
+        Some(ipv6::rung(&self.network, &self.config.machine_id, private, public, self.upstream.given()))
     }
 
     /// The private connections of a pair that exist.

@@ -39,7 +39,7 @@ fn full() -> FirewallPlan {
 fn dual() -> FirewallPlan {
     let mut plan = full();
     let address = "fd12:3456:789a:1::1/64".parse().unwrap();
-    plan.segments[0].ipv6 = Some(FirewallSegment6 { address, nat66: true, guard: true });
+    plan.segments[0].ipv6 = Some(FirewallSegment6 { address, nat66: true, global: [None; 2], guard: true });
     plan
 }
 
@@ -391,12 +391,10 @@ fn subnet() -> impl Strategy<Value = Subnet4> {
 
 fn plan() -> impl Strategy<Value = FirewallPlan> {
     let reach = prop_oneof![Just(Reach::Host), interface().prop_map(Reach::Public)];
-    let ipv6 = (any::<u128>(), 0_u8..=128, any::<bool>(), any::<bool>()).prop_map(
-        |(address, prefix, nat66, guard)| {
-            let address = Subnet6::new(address.into(), prefix).unwrap();
-            FirewallSegment6 { address, nat66, guard }
-        },
-    );
+    let network = || (any::<u128>(), 0_u8..=128).prop_map(|(a, n)| Subnet6::new(a.into(), n).unwrap());
+    let global = || proptest::option::of(network().prop_map(Subnet6::network));
+    let ipv6 = (network(), [global(), global()], any::<bool>(), any::<bool>())
+        .prop_map(|(address, global, nat66, guard)| FirewallSegment6 { address, nat66, global, guard });
     let segment = (interface(), proptest::option::of(subnet()), reach, proptest::option::of(ipv6))
         .prop_map(|(interface, subnet, reach, ipv6)| FirewallSegment { interface, subnet, reach, ipv6 });
     let remote = |bits: u8| (any::<u128>(), 0..=bits, any::<u16>());

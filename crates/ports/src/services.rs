@@ -65,12 +65,24 @@ pub enum ToWorker {
         mac: MacAddr,
     },
     /// Tell devices that the way out is another one.
-    Ipv6Uplink {
-        /// Whether this host is a default router.
-        router: bool,
-        /// The MTU of the way out, when it is smaller than the segment's.
-        mtu: Option<u32>,
+    Ipv6Uplink(
+        /// What they were told before, but for the way out.
+        Ipv6Plan,
+    ),
+    /// Find out what this uplink gives for IPv6, in place of any other. Descriptor: the packet socket (AF_PACKET,
+    /// bound to the uplink, filtered to router advertisements, neighbour discovery and answers of DHCPv6 servers).
+    WatchUplink6 {
+        /// Of the [`ToWorker::Serve`] this belongs to.
+        generation: u64,
+        /// The uplink.
+        interface: IfName,
+        /// Its address; without one frames begin with the IPv6 header.
+        mac: Option<MacAddr>,
+        /// The host's link-local address there.
+        link_local: Ipv6Addr,
     },
+    /// Leave that uplink.
+    LeaveUplink6,
     /// Tell devices that ask for it another interface MTU by DHCP.
     Mtu(
         /// Option 26; absent: none.
@@ -96,6 +108,13 @@ pub enum ToWorker {
         /// The host's link-local address.
         link_local: Ipv6Addr,
         /// The host's other addresses, each with the prefix of the devices' addresses; at most 8.
+        prefixes: Vec<Subnet6>,
+    },
+    /// The host's IPv6 addresses are others.
+    PortMapAddress6 {
+        /// As [`ToWorker::ServePortMap6::link_local`].
+        link_local: Ipv6Addr,
+        /// As [`ToWorker::ServePortMap6::prefixes`].
         prefixes: Vec<Subnet6>,
     },
     /// The way out, as devices that map ports may see it.

@@ -6,7 +6,8 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    KeyRole, MacAddr, Wall, network::NetworkView, portmap::MapRequest, radio::RadioView, settings::Protocol,
+    IfName, KeyRole, MacAddr, Subnet6, Wall, network::NetworkView, portmap::MapRequest, radio::RadioView,
+    settings::Protocol,
 };
 
 /// What a platform reports by itself.
@@ -121,6 +122,8 @@ pub enum ServiceEvent {
         /// Whether this is the first part.
         first: bool,
     },
+    /// What the uplink gives for IPv6, whenever that changes.
+    Uplink6(Uplink6),
     /// DNS answers, or does not and why.
     Dns {
         /// Whether it answers.
@@ -178,6 +181,19 @@ pub enum ServiceTrouble {
     Ipv6,
     /// UPnP, NAT-PMP or PCP cannot be served.
     PortMap,
+}
+
+/// What an uplink gives for IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink6 {
+    /// The uplink.
+    pub interface: IfName,
+    /// A prefix that was delegated, 16 to 64 bits.
+    pub delegated: Option<Subnet6>,
+    /// The prefix of its link that routers advertise, a /64.
+    pub shared: Option<Subnet6>,
+    /// Whether this is the whole truth, as far as it can be known.
+    pub settled: bool,
 }
 
 /// A lease as reported.

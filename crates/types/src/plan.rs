@@ -97,6 +97,8 @@ pub struct LinkPlan {
     /// IPv6 addresses of ours, on interfaces that `addresses` names too. They are usable at once: nobody is
     /// asked whether they are taken.
     pub addresses6: Vec<LinkAddress6>,
+    /// IPv6 routes of ours.
+    pub routes6: Vec<LinkRoute6>,
     /// Where packets of the segment leave, when that is not the machine's own way out; at most one for IPv4
     /// and one for IPv6 without a mark, behind those with one.
     pub steering: Vec<Steering>,
@@ -183,6 +185,15 @@ pub struct LinkAddress6 {
     pub interface: IfName,
     /// Address and prefix length.
     pub address: Subnet6,
+}
+
+/// One IPv6 route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkRoute6 {
+    /// Where it leads: a network without host bits.
+    pub destination: Subnet6,
+    /// Out of this interface; without one packets are refused as unreachable.
+    pub interface: Option<IfName>,
 }
 
 /// Interfaces on which packets are forwarded (`net.ipv4.conf.IF.forwarding`).
@@ -325,6 +336,9 @@ pub struct FirewallSegment6 {
     pub address: Subnet6,
     /// Packets may go where [`FirewallSegment::reach`] says, behind the address of the public interface.
     pub nat66: bool,
+    /// Networks of the segment that the uplink knows: packets pass with their own source. The second is one that
+    /// was replaced and ends.
+    pub global: [Option<Subnet6>; 2],
     /// This host forwarded no IPv6 before, so that between the public interface and other networks than this
     /// one it must not do so now.
     pub guard: bool,
@@ -399,12 +413,32 @@ pub struct Ipv6Plan {
     pub router: bool,
     /// The MTU of the way out, when it is smaller than the segment's.
     pub mtu: Option<u32>,
+    /// Where a prefix is asked for.
+    pub uplink: Option<IfName>,
+    /// The prefix of the uplink's that devices make addresses of besides, a /64.
+    pub global: Option<Subnet6>,
+    /// A prefix of the uplink's own link that devices share.
+    pub relay: Option<Relay6>,
+}
+
+/// A prefix that the uplink's link and the segment have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay6 {
+    /// The prefix, a /64.
+    pub network: Subnet6,
+    /// The host's own addresses of it, which no device may take; at most 16.
+    pub own: Vec<Ipv6Addr>,
 }
 
 impl Ipv6Plan {
     /// Whether changing from `self` to `other` needs no new server.
     pub fn same_but_uplink(&self, other: &Self) -> bool {
-        Self { router: other.router, mtu: other.mtu, ..self.clone() } == *other
+        self.without_uplink() == other.without_uplink()
+    }
+
+    /// What a server cannot change while it runs.
+    pub fn without_uplink(&self) -> Self {
+        Self { router: false, mtu: None, uplink: None, global: None, relay: None, ..self.clone() }
     }
 }
 

@@ -31,11 +31,14 @@ pub(crate) fn list(
     if let Some(ipv6) = ipv6 {
         let counters = ipv6.server().counters();
         fields!("ipv6_", counters, solicitations advertisements advertisements_unicast requests offers
-            replies bound renewed released declined expired forgotten refused);
+            replies bound renewed released declined expired forgotten refused neighbours duplicates relayed);
         for (reason, count) in counters.drops() {
             push(&format!("ipv6_dropped_{}", reason.name()), count);
         }
         fields!("ipv6_", ipv6, send_failed overlong);
+        for (reason, count) in ipv6.uplink_drops() {
+            push(&format!("ipv6_uplink_dropped_{}", reason.name()), count);
+        }
     }
 
     if let Some(dns) = dns {

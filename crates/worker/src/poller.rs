@@ -32,6 +32,8 @@ pub(crate) enum Token {
     Listener,
     /// The packet socket of IPv6.
     Frames6,
+    /// The packet socket of the uplink of IPv6.
+    Uplink6,
     /// The UDP socket of the name server, of IPv6.
     Queries6,
     /// The TCP listener of the name server, of IPv6.
@@ -76,13 +78,14 @@ impl Token {
             Self::Frames6 => (7, None),
             Self::Queries6 => (8, None),
             Self::Listener6 => (9, None),
-            Self::PortControl => (10, None),
-            Self::PortControl6 => (11, None),
-            Self::Ssdp => (12, None),
-            Self::Ssdp6 => (13, None),
-            Self::Web => (14, None),
-            Self::Web6 => (15, None),
-            Self::Device(slot) => (16, Some(slot)),
+            Self::Uplink6 => (10, None),
+            Self::PortControl => (11, None),
+            Self::PortControl6 => (12, None),
+            Self::Ssdp => (13, None),
+            Self::Ssdp6 => (14, None),
+            Self::Web => (15, None),
+            Self::Web6 => (16, None),
+            Self::Device(slot) => (17, Some(slot)),
         };
         let slot = slot.map_or(0, |slot| u64::from(slot.index) | u64::from(slot.age) << 32);
         kind << 56 | slot
@@ -99,15 +102,16 @@ impl Token {
             5 => Self::Client(slot),
             6 => Self::Upstream(slot),
             7 => Self::Frames6,
+            10 => Self::Uplink6,
             8 => Self::Queries6,
             9 => Self::Listener6,
-            10 => Self::PortControl,
-            11 => Self::PortControl6,
-            12 => Self::Ssdp,
-            13 => Self::Ssdp6,
-            14 => Self::Web,
-            15 => Self::Web6,
-            16 => Self::Device(slot),
+            11 => Self::PortControl,
+            12 => Self::PortControl6,
+            13 => Self::Ssdp,
+            14 => Self::Ssdp6,
+            15 => Self::Web,
+            16 => Self::Web6,
+            17 => Self::Device(slot),
             _ => return None,
         })
     }
@@ -219,6 +223,7 @@ mod tests {
             Token::Queries,
             Token::Listener,
             Token::Frames6,
+            Token::Uplink6,
             Token::Queries6,
             Token::Listener6,
             Token::PortControl,
