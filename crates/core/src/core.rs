@@ -296,10 +296,10 @@ impl Core {
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
-            portmap: &self.portmap,
-            port_mapping: self.config.port_mapping.protocols,
             upstream: &self.upstream,
             isolate_from: &self.config.isolate_from,
+            portmap: &self.portmap,
+            port_mapping: self.config.port_mapping.protocols,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },

@@ -194,8 +194,8 @@ fn core_config(config: &Config) -> hn_core::Config {
         standalone_subnet: config.standalone_subnet,
         domain: config.domain.clone(),
         lease_time: config.lease_time,
-        port_mapping: config.port_mapping.clone(),
         isolate_from: config.isolate_from.clone(),
+        port_mapping: config.port_mapping.clone(),
         ..hn_core::Config::new(&host_name, machine_id.trim())
     }
 }

@@ -680,16 +680,9 @@ impl Serving {
     const fn retries(&self) -> [Option<Instant>; 8] {
         let Sockets6 { frames, guard, dns, uplink, .. } = &self.ipv6;
         let [portmap, portmap6] = self.portmap.retries();
-        [
-            self.guard.retry_at,
-            self.dns.retry_at,
-            frames.retry_at,
-            guard.retry_at,
-            dns.retry_at,
-            uplink.retry_at,
-            portmap,
-            portmap6,
-        ]
+        let (guard6, dns6) = (guard.retry_at, dns.retry_at);
+        let own = [self.guard.retry_at, self.dns.retry_at];
+        [own[0], own[1], frames.retry_at, guard6, dns6, uplink.retry_at, portmap, portmap6]
     }
 }
 

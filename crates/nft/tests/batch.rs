@@ -404,8 +404,6 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     );
     let forwards = proptest::collection::vec(forward, 0..4);
     let closed = proptest::collection::btree_set(interface(), 0..3);
-    let hole = (any::<bool>(), any::<u128>(), any::<u16>(), proptest::option::of(remote(128)));
-    let holes = proptest::collection::vec((hole, any::<proptest::sample::Index>()), 0..4);
     let network4 = (any::<u32>(), 0_u8..=32);
     let network4 =
         network4.prop_map(|(address, prefix)| Subnet4::new(address.into(), prefix).unwrap().network());
@@ -414,6 +412,8 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
         network6.prop_map(|(address, prefix)| Subnet6::new(address.into(), prefix).unwrap().network());
     let isolated = (proptest::collection::vec(network4, 0..3), proptest::collection::vec(network6, 0..3));
     let isolated = isolated.prop_map(|(ipv4, ipv6)| Isolated { ipv4, ipv6 });
+    let hole = (any::<bool>(), any::<u128>(), any::<u16>(), proptest::option::of(remote(128)));
+    let holes = proptest::collection::vec((hole, any::<proptest::sample::Index>()), 0..4);
     let pinned = (interface(), any::<u32>(), 0_u32..8).prop_map(|(interface, address, mark)| Pinned {
         interface,
         address: address.into(),
