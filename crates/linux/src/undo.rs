@@ -24,12 +24,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hn_nft::TRACE_TABLE;
 use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
 use self::act::{
-    end_process, remove_address, remove_address6, remove_link, remove_route, remove_rule, remove_table,
-    restore_master, restore_sysctl, set_down, set_up,
+    end_process, remove_address, remove_address6, remove_link, remove_route, remove_route6, remove_rule,
+    remove_table, restore_master, restore_sysctl, set_down, set_up,
 };
 use crate::{
     neighbour::{firewalld, manager::restore_now},
@@ -64,6 +65,13 @@ pub enum Undo {
         index: u32,
         /// The address with its prefix length.
         address: Subnet6,
+    },
+    /// Remove an IPv6 route that we made.
+    Route6 {
+        /// Its destination.
+        destination: Subnet6,
+        /// Index of the interface it leads out of; 0 for one that refuses packets.
+        index: u32,
     },
     /// Set an interface down again.
     LinkUp {
@@ -121,6 +129,8 @@ pub enum Undo {
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Remove the table `inet hostednet_trace`.
+    TraceTable,
     /// Have firewalld put an interface back into its zone, if it still is in ours.
     FirewalldZone {
         /// The interface.
@@ -498,6 +508,8 @@ impl Undo {
                     driver_error("remove the address", format!("{address} on {interface}"), &refusal)
                 })
             }
+            Self::Route6 { destination, index } => remove_route6(*destination, *index)
+                .map_err(|refusal| driver_error("remove the route", destination, &refusal)),
             Self::LinkUp { interface, index, fresh } => set_down(*index, *fresh)
                 .map_err(|refusal| driver_error("set the interface down", interface, &refusal)),
             Self::LinkDown { interface, index } => {
@@ -512,8 +524,10 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
             Self::Rule { ipv6, interface, rule } => remove_rule(*ipv6, *interface, *rule)
                 .map_err(|refusal| driver_error("remove the routing rule", interface, &refusal)),
-            Self::FirewallTable => remove_table()
+            Self::FirewallTable => remove_table(TABLE)
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
+            Self::TraceTable => remove_table(TRACE_TABLE)
+                .map_err(|refusal| driver_error("remove the table of a trace", TRACE_TABLE, &refusal)),
             Self::Unmanaged { interface, profile } => restore_now(*interface, profile.as_deref()),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)
                 .map_err(|error| io_failure("end the process", Path::new(&pid.to_string()), &error)),
