@@ -39,7 +39,7 @@ impl Ruleset {
             branches.push(parts.outward(isolation::outward(plan, segment)));
             let mut mapped = mapping::inward(plan, segment.interface);
             mapped.extend(
-                parts.passage6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
+                parts.networks6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
             );
             branches.push(parts.inward(mapped));
             input.extend(parts.input());
