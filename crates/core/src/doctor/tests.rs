@@ -9,8 +9,8 @@ use hn_types::{
 };
 use proptest::prelude::*;
 
-use crate::devices::unseen;
 use super::*;
+use crate::devices::unseen;
 
 const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 7]);
 const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 168, 137, 7);
