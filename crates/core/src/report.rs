@@ -34,6 +34,7 @@ impl Core {
             hosted_network: self.hosted_view(now),
             sharing: self.sharing_view(),
             devices: self.devices.views(&self.hosted, ap, segment, now),
+            neighbours: Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use hn_core::{Effect, EffectDone, EffectId};
-use hn_ports::{Dependencies, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
+use hn_ports::{Dependencies, Firewall, Forwarding, Lanes, Links, Neighbours, Radio, Services, Stations};
 use hn_types::{
     DriverError, DriverErrorKind, StoredSettings,
     plan::{ApPlan, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -52,6 +52,7 @@ pub struct Executor {
     outcomes: mpsc::UnboundedSender<Outcome>,
     stations: Stations,
     dependencies: Dependencies,
+    neighbours: Neighbours,
 }
 
 impl Executor {
@@ -76,6 +77,7 @@ impl Executor {
             mut services,
             stations,
             dependencies,
+            neighbours,
         } = lanes;
         let file = SettingsFile::new(state_dir);
         let executor = Self {
@@ -98,6 +100,7 @@ impl Executor {
             outcomes,
             stations,
             dependencies,
+            neighbours,
         };
         (executor, receiver)
     }
@@ -110,6 +113,11 @@ impl Executor {
     /// Looks for what sharing cannot do without; needs no lane.
     pub const fn dependencies(&self) -> &Dependencies {
         &self.dependencies
+    }
+
+    /// Looks for other programs that have to do with the network; needs no lane.
+    pub const fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
     }
 
     /// Hands an effect to its lane. A lane that does not take it answers at once that it is busy.

@@ -13,7 +13,7 @@ use crate::{
     firewall::LinuxFirewall,
     forwarding::LinuxForwarding,
     links::LinuxLinks,
-    neighbour::{bus::SystemBus, manager::Manager},
+    neighbour::{bus::SystemBus, look::look, manager::Manager},
     network::Watch,
     radio::{LinuxRadio, RadioConfig},
     resolvers::Resolvers,
@@ -88,6 +88,7 @@ impl Platform for LinuxPlatform {
         let manager = Manager::open(SystemBus::default(), Rc::clone(&journal));
         let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone()).beside(manager.clone());
         let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
+        let neighbours = look(manager.clone());
         Ok(Lanes {
             radio,
             links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager.clone()),
@@ -95,6 +96,7 @@ impl Platform for LinuxPlatform {
             firewall: LinuxFirewall::new(journal).watching(events).beside(manager),
             services,
             dependencies: dependencies::look(worker),
+            neighbours,
             stations: LinuxRadio::stations(),
         })
     }

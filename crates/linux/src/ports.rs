@@ -28,6 +28,12 @@ pub(crate) fn is_bound(transport: Transport, address: SocketAddr) -> bool {
     })
 }
 
+/// Every socket that has this local port, with its number.
+pub(crate) fn bound(transport: Transport, port: u16) -> Vec<(SocketAddr, u64)> {
+    let all = table(transport).into_iter();
+    all.filter(|bound| bound.address.port() == port).map(|bound| (bound.address, bound.inode)).collect()
+}
+
 /// The processes that hold a socket which stands in the way of `address`, as `dnsmasq (pid 4711)`; at most three of
 /// them. Empty when nobody is found: the holder may live in another process namespace.
 pub(crate) fn holders(transport: Transport, address: SocketAddr) -> String {

@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use hn_types::{
     DriverError, IfName,
+    neighbour::Neighbour,
     observed::PlatformEvent,
     part::MissingDependency,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -98,6 +99,28 @@ impl std::fmt::Debug for Dependencies {
     }
 }
 
+/// Looks for other programs that have to do with the network, when somebody asks.
+#[derive(Clone)]
+pub struct Neighbours(Rc<dyn Fn() -> Vec<Neighbour>>);
+
+impl Neighbours {
+    /// Looks with `look`, which answers within milliseconds and changes nothing.
+    pub fn new(look: impl Fn() -> Vec<Neighbour> + 'static) -> Self {
+        Self(Rc::new(look))
+    }
+
+    /// Those that are there at this moment.
+    pub fn found(&self) -> Vec<Neighbour> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Neighbours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Neighbours")
+    }
+}
+
 /// Virtual adapter and access point.
 #[expect(
     async_fn_in_trait,
@@ -165,6 +188,8 @@ pub struct Lanes<R, L, W, F, S> {
     pub stations: Stations,
     /// Not a lane either.
     pub dependencies: Dependencies,
+    /// Nor is this.
+    pub neighbours: Neighbours,
 }
 
 /// A platform: what the daemon is generic over.

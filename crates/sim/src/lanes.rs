@@ -2,7 +2,9 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use hn_ports::{Changed, Dependencies, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
+use hn_ports::{
+    Changed, Dependencies, Firewall, Forwarding, Lanes, Links, Neighbours, Radio, Services, Stations,
+};
 use hn_types::{
     DriverError, DriverErrorKind, Step,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -42,6 +44,7 @@ pub(crate) fn lanes(world: &Shared) -> Lanes<SimRadio, SimLinks, SimForwarding, 
         services: SimServices(Rc::clone(world)),
         stations: Stations::new(move || measured.borrow().stations()),
         dependencies: Dependencies::new(move || looked.borrow().missing()),
+        neighbours: Neighbours::new(Vec::new),
     }
 }
 
