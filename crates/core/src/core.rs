@@ -32,11 +32,12 @@ use crate::{
     keys,
     lane::Finished,
     lanes::Lanes,
-    plan::{self, Intent, Surroundings, SystemPlan},
+    plan::{self, Intent, Surroundings, SystemPlan, public_side},
     radio::{self, Refusal, radio_plan},
     renumber::Moves,
     roles::Half,
     sessions::Sessions,
+    steering::Former,
     subnet::Subnets,
 };
 
@@ -86,6 +87,7 @@ pub struct Core {
     /// What connections are to be while one side of a pair is missing.
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
+    former: Former,
     pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
@@ -139,6 +141,7 @@ impl Core {
             shared: Shared::default(),
             half: Half::default(),
             subnets: Subnets::default(),
+            former: Former::default(),
             moves: Moves::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
@@ -197,10 +200,14 @@ impl Core {
     pub fn handle_platform_event(&mut self, event: PlatformEvent, now: Now) {
         match event {
             PlatformEvent::Radio(view) => self.radio_changed(view),
-            PlatformEvent::Network(view) => self.network = view,
+            PlatformEvent::Network(view) => {
+                self.lanes.check_steering(&view);
+                self.network = view;
+            }
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
+            PlatformEvent::FirewallBlocked(obstacles) => self.firewall_blocked(obstacles, now.mono),
         }
         self.settle(now);
     }
@@ -276,9 +283,11 @@ impl Core {
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
+            isolate_from: &self.config.isolate_from,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
+            former: &self.former,
         };
         plan::goal(&self.intent, &around)
     }
@@ -287,6 +296,9 @@ impl Core {
     fn settle(&mut self, now: Now) {
         loop {
             self.refresh();
+            let full = self.intent.full.as_ref();
+            let public = full.and_then(|pair| public_side(pair, &self.network));
+            self.former.note(public, full.is_some());
             let goal = self.goal();
             self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));

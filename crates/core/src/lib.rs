@@ -16,6 +16,7 @@
 //! | `lane`, `lanes`, `order` | how it is made so: deadlines, failures, late answers; in which order |
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
+//! | `steering` | the way out by an interface that is not the machine's own |
 //! | `report` | snapshot, connections |
 //!
 //! What is applied follows what is wanted by level, not by edge: rolling back is wanting again what was
@@ -37,6 +38,7 @@ mod guard;
 mod guid;
 mod hosted;
 mod ipv6;
+mod isolation;
 mod job;
 mod keys;
 mod lane;
@@ -51,6 +53,7 @@ mod renumber;
 mod report;
 mod roles;
 mod sessions;
+mod steering;
 mod subnet;
 mod transact;
 mod up;

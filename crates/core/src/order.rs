@@ -53,7 +53,8 @@ impl Lanes {
             let ipv6 = held
                 .ipv6
                 .filter(|held| goal.forwarding.ipv6 == Some(*held) && !vanishing.contains(&held.private));
-            ForwardingPlan { ipv4: kept.copied().collect(), ipv6 }
+            let loose = held.loose.intersection(&goal.forwarding.loose).copied().collect();
+            ForwardingPlan { ipv4: kept.copied().collect(), ipv6, loose }
         });
         let forwarding_down = settled_at(&self.forwarding, forwarding_rest.as_ref());
         let forwarding = if forwarding_ready {
@@ -191,7 +192,9 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .filter(|address| goal.links.addresses6.contains(address) && !vanishing.contains(&address.interface))
         .copied()
         .collect();
-    LinkPlan { bridge, addresses, addresses6, moves: goal.links.moves }
+    let steering =
+        held.steering.iter().filter(|steering| goal.links.steering.contains(steering)).copied().collect();
+    LinkPlan { bridge, addresses, addresses6, steering, moves: goal.links.moves }
 }
 
 #[cfg(test)]
@@ -235,7 +238,7 @@ mod tests {
             },
             forwarding: ForwardingPlan {
                 ipv4: [interface, "eth0".parse().expect("valid")].into(),
-                ipv6: None,
+                ..ForwardingPlan::default()
             },
             services: ServicePlan::default(),
         }
@@ -344,7 +347,7 @@ mod tests {
             })
         };
         let hung = firewall(&mut lanes, Monotonic::ZERO).expect("the first effect");
-        let later = Monotonic::ZERO + core::time::Duration::from_secs(20);
+        let later = Monotonic::ZERO + Deadlines::default().firewall;
         assert_eq!(lanes.expire(later).len(), 1);
         lanes.unblock();
         let successor = firewall(&mut lanes, later).expect("tried again");

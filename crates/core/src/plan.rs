@@ -22,16 +22,18 @@ use hn_types::{
         ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, NameRedirect, Reach,
         ServicePlan, ServiceSegment,
     },
-    settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
+    settings::{Isolation, PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
 };
 
 use crate::{
     devices::Devices,
     ipv6::{self, Addresses},
+    isolation,
     mapping::forward,
     mtu,
     radio::{AP_PREFIX, RadioPlan},
+    steering::{Former, pinned, steering},
     subnet::{Subnets, pool},
 };
 
@@ -91,6 +93,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) devices: &'a Devices,
     pub(crate) moved: &'a [MovedPort],
     pub(crate) closed: &'a [IfName],
+    pub(crate) isolate_from: &'a [Isolation],
+    pub(crate) former: &'a Former,
 }
 
 /// The private side of full sharing, as far as it exists.
@@ -171,12 +175,15 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         }
         plan.forwarding.ipv4 =
             public.map(|public| BTreeSet::from([side.interface, public])).unwrap_or_default();
+        let through = pinned(around.network, public);
         let upstreams = if public.is_some() {
             around
                 .network
                 .resolvers
                 .iter()
                 .filter(|resolver| resolver.ip() != address.address())
+                // A stub on this machine asks where it likes.
+                .filter(|resolver| through.is_none() || !resolver.ip().is_loopback())
                 .copied()
                 .collect()
         } else {
@@ -189,8 +196,12 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             segment.dhcp.domain = Some(String::from(around.domain));
             segment.dhcp.mtu = mtu::ipv4(around.network, side.interface, public);
             let host_name = around.host_name.split('.').next().unwrap_or_default();
-            segment.dns =
-                Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
+            segment.dns = Some(DnsPlan {
+                domain: around.domain.into(),
+                host_name: host_name.into(),
+                upstreams,
+                through,
+            });
         }
         serve_ipv6(&mut plan, side.interface, public, around);
         let led = |moved: &MovedPort| NameRedirect {
@@ -200,6 +211,9 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             port: moved.port,
         };
         plan.firewall.names = around.moved.iter().map(led).collect();
+        if let Some(public) = public {
+            lead(&mut plan, side.interface, public, around);
+        }
         if let Some(public) = public {
             let leads = |mapping: &PortMapping| {
                 forward(mapping, public, (side.interface, address), around.devices, around.domain).ok()
@@ -214,6 +228,11 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
     {
         serve(&mut plan, ap.interface, address, Reach::Host, around);
     }
+    if !plan.firewall.segments.is_empty() {
+        plan.firewall.isolated = isolation::networks(around.isolate_from, around.network);
+    }
+    let served = plan.firewall.segments.iter().filter(|segment| segment.subnet.is_some());
+    plan.firewall.open = served.map(|segment| segment.interface).collect();
     if let Some(ap) = &intent.ap {
         let covered = ap_bridge.is_some()
             || plan.firewall.segments.iter().any(|segment| segment.interface == ap.interface);
@@ -240,6 +259,24 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         });
     }
     plan
+}
+
+/// The way out of `private` by `public`.
+fn lead(plan: &mut SystemPlan, private: IfName, public: IfName, around: &Surroundings<'_>) {
+    let ipv6 = plan.forwarding.ipv6.is_some();
+    // Those that stay come first: none of their packets takes the new way while it is made.
+    for (pinned, steering) in around.former.pinned(around.network, private, public) {
+        plan.firewall.pinned.insert(pinned);
+        plan.links.steering.push(steering);
+    }
+    plan.links.steering.extend(steering(around.network, private, public, ipv6));
+    let others = plan.firewall.pinned.iter().map(|pinned| pinned.interface);
+    // What comes in there is forwarded if it belongs to a connection that began there.
+    plan.forwarding.ipv4.extend(others);
+    if !plan.links.steering.is_empty() {
+        plan.forwarding.loose.insert(public);
+        plan.forwarding.loose.extend(plan.firewall.pinned.iter().map(|pinned| pinned.interface));
+    }
 }
 
 /// Address, firewall segment and DHCP of one served segment.

@@ -137,6 +137,7 @@ impl Core {
             view.detail.extend(self.dispute());
             view.detail.extend(self.troubles.values().cloned());
             view.detail.extend(self.lanes.failures());
+            view.detail.extend(self.guard.obstacles());
         }
         view
     }

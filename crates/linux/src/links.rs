@@ -5,6 +5,7 @@
 //! there before is touched: an interface that was up stays up, an address that was there stays. It never forwards.
 
 mod announced;
+pub(crate) mod steering;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,12 +16,15 @@ use std::{
 use hn_ports::{Changed, Links};
 use hn_types::{
     DriverError, DriverErrorKind, IfName, MacAddr, Subnet6,
-    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan},
+    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan, Steering},
 };
 
 use tokio::time::sleep;
 
-use self::announced::Announced;
+use self::{
+    announced::Announced,
+    steering::{Piece, Standing},
+};
 use crate::{
     neighbour::manager::{Claimant, Manager},
     netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
@@ -72,6 +76,8 @@ enum What {
     Up(IfName),
     Address(LinkAddress),
     Address6(LinkAddress6),
+    /// Rules go by name: they outlive the private interface and hold for the next one of that name.
+    Steered(Steering, Piece),
 }
 
 /// The kernel's side at one moment.
@@ -80,17 +86,21 @@ struct Snapshot {
     addresses: Vec<AddressRow>,
     /// Of IPv6, with the indexes of their interfaces.
     addresses6: Vec<(u32, Subnet6)>,
+    /// Read only where there is or was any.
+    steering: Standing,
 }
 
 impl Snapshot {
-    fn read(route: &Netlink) -> Result<Self, DriverError> {
+    fn read(route: &Netlink, steered: bool) -> Result<Self, DriverError> {
         let failed = |refusal: &Refusal| driver_error("read the interfaces", "rtnetlink", refusal);
         let links = tables::links(route).map_err(|refusal| failed(&refusal))?;
         let addresses = tables::addresses(route).map_err(|refusal| failed(&refusal))?;
         // A kernel without IPv6 has none.
         let addresses6 = tables::addresses6(route).unwrap_or_default();
         let links = links.into_iter().map(|link| (link.name, link)).collect();
-        Ok(Self { links, addresses, addresses6 })
+        let steering = if steered { Standing::read(route) } else { Ok(Standing::default()) };
+        let steering = steering.map_err(|refusal| failed(&refusal))?;
+        Ok(Self { links, addresses, addresses6, steering })
     }
 
     fn name(&self, index: u32) -> Option<IfName> {
@@ -109,6 +119,7 @@ impl Snapshot {
             What::Address6(LinkAddress6 { interface, address }) => {
                 same(interface) && self.addresses6.contains(&(done.index, address))
             }
+            What::Steered(steering, piece) => self.steering.has(&steering, piece, done.index),
         }
     }
 }
@@ -116,7 +127,13 @@ impl Snapshot {
 impl LinuxLinks {
     /// A lane that has done nothing yet. `watch` ends with it.
     pub const fn new(journal: Rc<UndoJournal>, watch: Option<Watch>) -> Self {
-        let plan = LinkPlan { bridge: None, addresses: Vec::new(), addresses6: Vec::new(), moves: 0 };
+        let plan = LinkPlan {
+            bridge: None,
+            addresses: Vec::new(),
+            addresses6: Vec::new(),
+            steering: Vec::new(),
+            moves: 0,
+        };
         Self { journal, done: Vec::new(), plan, manager: None, _watch: watch }
     }
 
@@ -131,7 +148,9 @@ impl LinuxLinks {
         }
         let route = Netlink::open(ROUTE)
             .map_err(|error| driver_error("reach the kernel", "rtnetlink", &error.into()))?;
-        let snapshot = Snapshot::read(&route)?;
+        let steered =
+            !plan.steering.is_empty() || self.done.iter().any(|done| matches!(done.what, What::Steered(..)));
+        let snapshot = Snapshot::read(&route, steered)?;
         let mut changed = self.forget_lost(&snapshot);
         // Before anything is changed, so that a plan that cannot be leaves everything as it is.
         self.check(plan, &snapshot)?;
@@ -334,10 +353,20 @@ impl LinuxLinks {
                 steps.push((What::Address6(*wanted), link, undo));
             }
         }
+        for wanted in &plan.steering {
+            let Some(link) = row(wanted.public) else {
+                return Err(gone("lead devices out", wanted.public));
+            };
+            for piece in Piece::of(wanted) {
+                if !snapshot.steering.has(wanted, piece, link.index) {
+                    steps.push((What::Steered(*wanted, piece), link, piece.undo(wanted, link.index)));
+                }
+            }
+        }
         let entries = self.journal.record_all(steps.iter().map(|(.., undo)| undo.clone()))?;
         let given6 = steps.iter().filter_map(|(what, link, _)| match what {
             What::Address6(wanted) => Some((link.index, wanted.address)),
-            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) => None,
+            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) | What::Steered(..) => None,
         });
         let given6: Vec<_> = given6.collect();
         // Without it there is merely less order.
@@ -364,6 +393,8 @@ impl LinuxLinks {
                     let target = format!("{} on {}", wanted.address, wanted.interface);
                     driver_error("give the interface an address", target, &refusal)
                 }),
+                What::Steered(wanted, piece) => steering::add(route, wanted, *piece, link.index)
+                    .map_err(|refusal| driver_error("lead devices out", wanted.public, &refusal)),
                 What::Bridge(_) | What::Member(_) => Ok(()),
             };
         }
@@ -473,9 +504,9 @@ fn is_wire(name: IfName) -> bool {
     !["phy80211", "bridge"].iter().any(|kind| folder.join(kind).exists())
 }
 
-/// Every interface that the plan says something of.
+/// Every private interface that the plan says something of; the public one is not ours.
 fn interfaces(plan: &LinkPlan) -> BTreeSet<IfName> {
-    let LinkPlan { bridge, addresses, addresses6, moves: _ } = plan;
+    let LinkPlan { bridge, addresses, addresses6, moves: _, steering: _ } = plan;
     let bridged = bridge.iter().flat_map(|bridge| bridge.members.iter().copied().chain(Some(bridge.name)));
     let addressed = addresses.iter().map(|address| address.interface);
     let addressed6 = addresses6.iter().map(|address| address.interface);
@@ -498,6 +529,7 @@ fn wanted(what: &What, plan: &LinkPlan) -> bool {
         }
         What::Address(address) => plan.addresses.contains(address),
         What::Address6(address) => plan.addresses6.contains(address),
+        What::Steered(steering, _) => plan.steering.contains(steering),
     }
 }
 

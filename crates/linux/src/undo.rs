@@ -28,11 +28,11 @@ use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
 use self::act::{
-    end_process, remove_address, remove_address6, remove_link, remove_table, restore_master, restore_sysctl,
-    set_down, set_up,
+    end_process, remove_address, remove_address6, remove_link, remove_route, remove_rule, remove_table,
+    restore_master, restore_sysctl, set_down, set_up,
 };
 use crate::{
-    neighbour::manager::restore_now,
+    neighbour::{firewalld, manager::restore_now},
     netlink::{Refusal, errno_text},
 };
 
@@ -99,8 +99,37 @@ pub enum Undo {
         /// Index of the old master, 0 for none.
         master: u32,
     },
+    /// Remove a route from a routing table of ours.
+    Route {
+        /// Of IPv6.
+        ipv6: bool,
+        /// Index of the interface it leads out by.
+        index: u32,
+        /// The table.
+        table: u32,
+        /// Where it leads; absent: the default route.
+        network: Option<Subnet4>,
+    },
+    /// Remove a routing rule of ours.
+    Rule {
+        /// Of IPv6.
+        ipv6: bool,
+        /// What comes in by this interface meets it.
+        interface: IfName,
+        /// Which one.
+        rule: RoutingRule,
+    },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Have firewalld put an interface back into its zone, if it still is in ours.
+    FirewalldZone {
+        /// The interface.
+        interface: IfName,
+        /// The zone that we asked for.
+        zone: String,
+        /// Where it was; empty: in none.
+        old: String,
+    },
     /// Let NetworkManager manage an interface again. What it was asked for holds until it is taken back.
     Unmanaged {
         /// The interface.
@@ -116,6 +145,16 @@ pub enum Undo {
         /// the id by now is left alone.
         start_time: u64,
     },
+}
+
+/// A routing rule of ours for what comes in by one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoutingRule {
+    /// Nearer ways in the main table.
+    Nearer,
+    /// Our table for packets with this mark, or for all.
+    Find(Option<u32>),
 }
 
 /// Names one record of a journal.
@@ -468,6 +507,11 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
+            Self::FirewalldZone { interface, zone, old } => firewalld::undo(*interface, zone, old),
+            Self::Route { ipv6, index, table, network } => remove_route(*ipv6, *index, *table, *network)
+                .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
+            Self::Rule { ipv6, interface, rule } => remove_rule(*ipv6, *interface, *rule)
+                .map_err(|refusal| driver_error("remove the routing rule", interface, &refusal)),
             Self::FirewallTable => remove_table()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
             Self::Unmanaged { interface, profile } => restore_now(*interface, profile.as_deref()),

@@ -1,21 +1,21 @@
 //! What a plan means: the rules that guarantee it. `docs/security.md` says the same in prose.
 
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, Reach},
+    plan::{FirewallPlan, FirewallSegment, Pinned, Reach},
 };
 
-use crate::mapping;
 use crate::ruleset::{Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, Verdict};
+use crate::{isolation, mapping};
 
 /// States in which a packet may leave a segment.
 const OUTWARD: CtStates = CtStates::NEW.or(CtStates::ESTABLISHED).or(CtStates::RELATED);
 /// States in which a packet may enter a segment.
 const INWARD: CtStates = CtStates::ESTABLISHED.or(CtStates::RELATED);
 /// States in which the host does not answer to its private address from elsewhere.
-const UNASKED: CtStates = CtStates::NEW.or(CtStates::INVALID).or(CtStates::UNTRACKED);
+pub(crate) const UNASKED: CtStates = CtStates::NEW.or(CtStates::INVALID).or(CtStates::UNTRACKED);
 /// The loopback interface has this index in every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -25,14 +25,16 @@ impl Ruleset {
     pub fn of(plan: &FirewallPlan, index: impl Fn(&IfName) -> Option<u32>) -> Self {
         let mut forward = Vec::new();
         let mut guards = Vec::new();
+        let mut steer = Vec::new();
         let mut branches = Vec::new();
         let mut input = Vec::new();
         let mut postrouting = Vec::new();
         for (number, segment) in plan.segments.iter().enumerate() {
-            let parts = Parts { segment, number: number + 1, index: &index };
+            let parts = Parts { segment, pinned: &plan.pinned, number: number + 1, index: &index };
             forward.extend(parts.forward());
             guards.extend(parts.guard());
-            branches.push(parts.outward());
+            steer.extend(parts.steer());
+            branches.push(parts.outward(isolation::outward(plan, segment)));
             branches.push(parts.inward(mapping::inward(plan, segment.interface)));
             input.extend(parts.input());
             postrouting.extend(parts.postrouting());
@@ -41,12 +43,14 @@ impl Ruleset {
         // Behind the ways of every segment, so that none of them meets it.
         forward.extend(guards);
         input.extend(mapping::closed(plan));
+        input.extend(isolation::input(plan));
         postrouting.extend(mapping::postrouting(plan));
         let base = |name: &str, hook, rules: Vec<Rule>| {
             (!rules.is_empty()).then(|| Chain { name: name.into(), hook: Some(hook), rules })
         };
         // Chains that others go to come first: a rule may only name a chain that exists.
         let mut chains = branches;
+        chains.extend(base("steer", Hook::Steer, steer));
         chains.extend(base("prerouting", Hook::Prerouting, mapping::prerouting(plan)));
         chains.extend(base("forward", Hook::Forward, forward));
         chains.extend(base("input", Hook::Input, input));
@@ -58,6 +62,7 @@ impl Ruleset {
 /// The rules of one segment.
 struct Parts<'a, F> {
     segment: &'a FirewallSegment,
+    pinned: &'a BTreeSet<Pinned>,
     number: usize,
     index: &'a F,
 }
@@ -153,10 +158,10 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         rules
     }
 
-    /// Packets that came in by the private interface.
-    fn outward(&self) -> Chain {
+    /// Packets that came in by the private interface. Those that `kept` says meet it before anything else.
+    fn outward(&self, kept: Vec<Rule>) -> Chain {
         let private = self.private();
-        let mut rules = Vec::new();
+        let mut rules = kept;
         if let Some((public, network)) = self.passage() {
             let source = vec![Match::Ipv4, Match::Address(Side::In, network)];
             rules.extend(self.assured(Side::Out, public, source, &format!("{private} to {public}")));
@@ -184,6 +189,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::Out, public, rest, &format!("{private} to {public}")));
         }
+        rules.extend(self.staying(Side::Out));
         // A bridge hands what it carries between its own ports to this hook when br_netfilter is on.
         rules.push(Rule {
             statements: vec![
@@ -226,8 +232,47 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
         }
         rules.extend(mapped);
+        rules.extend(self.staying(Side::In));
         rules.push(dropped(Vec::new(), format!("unasked to {private}")));
         Chain { name: self.inward_name(), hook: None, rules }
+    }
+
+    /// What began by an interface that was the public one goes on by it.
+    fn staying(&self, side: Side) -> Vec<Rule> {
+        let Some((public, network)) = self.passage() else { return Vec::new() };
+        let private = self.private();
+        let others = self.pinned.iter().filter(|pinned| pinned.interface != public);
+        let rule = |pinned: &Pinned| {
+            let mut statements = vec![
+                on(side, Op::Is, Compared::Name(pinned.interface)),
+                Statement::Match(Match::Ipv4),
+                Statement::Match(Match::State(INWARD)),
+                Statement::Verdict(Verdict::Accept),
+            ];
+            if side == Side::Out {
+                statements.insert(2, Statement::Match(Match::Address(Side::In, network)));
+            }
+            Rule { statements, comment: format!("what {private} began by {}", pinned.interface) }
+        };
+        others.map(rule).collect()
+    }
+
+    /// A connection is led to the interface it began on: its translated address tells which.
+    fn steer(&self) -> Vec<Rule> {
+        if self.passage().is_none() {
+            return Vec::new();
+        }
+        let private = self.private();
+        let rule = |pinned: &Pinned| Rule {
+            statements: vec![
+                on(Side::In, Op::Is, Compared::Name(private)),
+                Statement::Match(Match::Ipv4),
+                Statement::Match(Match::AnsweredAt(pinned.address)),
+                Statement::Mark(pinned.mark),
+            ],
+            comment: format!("what {private} began by {}", pinned.interface),
+        };
+        self.pinned.iter().map(rule).collect()
     }
 
     /// What the switch for our segment must not open besides: between the public interface and other networks.

@@ -11,7 +11,7 @@ use hn_nft::{
 };
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, PortForward, Reach},
+    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Isolated, Pinned, PortForward, Reach, Steering},
     settings::Protocol,
 };
 use proptest::prelude::*;
@@ -154,6 +154,34 @@ fn ipv6_passes_behind_the_public_interface_and_opens_nothing_else() {
 }
 
 #[test]
+fn what_devices_are_kept_from_is_dropped_before_anything_passes_and_their_own_network_is_spared() {
+    let mut plan = dual();
+    plan.isolated =
+        Isolated { ipv4: vec!["192.168.0.0/16".parse().unwrap()], ipv6: vec!["fc00::/7".parse().unwrap()] };
+    let ruleset = Ruleset::of(&plan, known);
+    let comments = |chain: &str| -> Vec<String> {
+        let chain = ruleset.chains.iter().find(|found| found.name == chain).unwrap();
+        chain.rules.iter().map(|rule| rule.comment.clone()).collect()
+    };
+    assert_eq!(comments("from-1")[..2], ["hnap0 kept from 192.168.0.0/16", "hnap0 kept from fc00::/7"]);
+    let input = comments("input");
+    assert_eq!(
+        input[input.len() - 4..],
+        [
+            "hnap0 to this host in it",
+            "hnap0 to this host in it",
+            "hnap0 kept from this host in 192.168.0.0/16",
+            "hnap0 kept from this host in fc00::/7"
+        ]
+    );
+    // The host's link-local address in the segment is the segment's.
+    plan.isolated = Isolated { ipv4: Vec::new(), ipv6: vec!["fe80::/10".parse().unwrap()] };
+    let linked = Ruleset::of(&plan, known);
+    let open = linked.chains.iter().filter(|chain| chain.name == "input").flat_map(|chain| &chain.rules);
+    assert!(open.into_iter().all(|rule| !rule.comment.contains("kept from")));
+}
+
+#[test]
 fn a_segment_without_addresses_passes_nothing() {
     let mut plan = full();
     plan.segments[0].subnet = None;
@@ -191,6 +219,30 @@ fn the_empty_plan_adds_and_deletes_so_that_nothing_to_remove_is_no_error() {
 }
 
 #[test]
+fn what_began_by_a_former_public_interface_goes_on_by_it() {
+    let mut plan = full();
+    plan.pinned = [
+        Pinned { interface: name("eth0"), address: [203, 0, 113, 2].into(), mark: Steering::MARKS },
+        Pinned { interface: name("eth1"), address: [203, 0, 113, 3].into(), mark: Steering::MARKS + 1 },
+    ]
+    .into();
+    let text = Ruleset::of(&plan, known).to_string();
+    for line in [
+        "type filter hook prerouting priority mangle; policy accept;",
+        "iifname \"hnap0\" meta nfproto ipv4 ct reply ip daddr 203.0.113.2 meta mark set 0x686e0001 \
+         comment \"what hnap0 began by eth0\"",
+        "iifname \"hnap0\" meta nfproto ipv4 ct reply ip daddr 203.0.113.3 meta mark set 0x686e0002 \
+         comment \"what hnap0 began by eth1\"",
+        "oifname \"eth1\" meta nfproto ipv4 ip saddr 192.168.137.0/24 ct state established,related accept \
+         comment \"what hnap0 began by eth1\"",
+        "iifname \"eth1\" meta nfproto ipv4 ct state established,related accept comment \"what hnap0 began by eth1\"",
+    ] {
+        assert!(text.lines().any(|found| found.trim() == line), "{line}\nis not in\n{text}");
+    }
+    assert!(!text.contains("oifname \"eth1\" meta nfproto ipv4 ip saddr 192.168.137.0/24 ct state new"));
+}
+
+#[test]
 fn an_ordinary_packet_meets_no_more_than_this() {
     // Counted in expressions up to and including the verdict, on the path by index.
     fn cost(rule: &Rule) -> usize {
@@ -201,8 +253,10 @@ fn an_ordinary_packet_meets_no_more_than_this() {
                 | Match::Interface(..)
                 | Match::NotTo(_)
                 | Match::Local
+                | Match::AnsweredAt(_)
                 | Match::Protocol(_),
-            ) => 2,
+            )
+            | Statement::Mark(_) => 2,
             Statement::Match(
                 Match::Address(..)
                 | Match::Address6(..)
@@ -310,7 +364,22 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     );
     let forwards = proptest::collection::vec(forward, 0..4);
     let closed = proptest::collection::btree_set(interface(), 0..3);
-    (proptest::collection::vec(segment, 0..5), forwards, closed).prop_map(|(segments, forwards, closed)| {
+    let network4 = (any::<u32>(), 0_u8..=32);
+    let network4 =
+        network4.prop_map(|(address, prefix)| Subnet4::new(address.into(), prefix).unwrap().network());
+    let network6 = (any::<u128>(), 0_u8..=128);
+    let network6 =
+        network6.prop_map(|(address, prefix)| Subnet6::new(address.into(), prefix).unwrap().network());
+    let isolated = (proptest::collection::vec(network4, 0..3), proptest::collection::vec(network6, 0..3));
+    let isolated = isolated.prop_map(|(ipv4, ipv6)| Isolated { ipv4, ipv6 });
+    let pinned = (interface(), any::<u32>(), 0_u32..8).prop_map(|(interface, address, mark)| Pinned {
+        interface,
+        address: address.into(),
+        mark: Steering::MARKS + mark,
+    });
+    let pinned = proptest::collection::btree_set(pinned, 0..3);
+    let parts = (proptest::collection::vec(segment, 0..5), forwards, closed, isolated, pinned);
+    parts.prop_map(|(segments, forwards, closed, isolated, pinned)| {
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
@@ -323,7 +392,7 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 internal_port,
             })
             .collect();
-        FirewallPlan { segments, forwards, closed, names: Vec::new() }
+        FirewallPlan { segments, forwards, closed, isolated, pinned, ..FirewallPlan::default() }
     })
 }
 

@@ -143,6 +143,7 @@ fn plan() -> ServicePlan {
                 domain: "mshome.net".into(),
                 host_name: "host".into(),
                 upstreams: Vec::new(),
+                through: None,
             }),
             ipv6: None,
         }),

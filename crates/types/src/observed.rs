@@ -9,6 +9,7 @@ use crate::{KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView, sett
 
 /// What a platform reports by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum PlatformEvent {
     /// The adapters, complete; emitted once at the start and whenever anything in it changed.
     Radio(RadioView),
@@ -24,6 +25,20 @@ pub enum PlatformEvent {
         /// What was found instead, lower case, without a full stop.
         cause: String,
     },
+    /// What other people's firewalls certainly drop of what the segments in force need, complete; emitted whenever it
+    /// changed, and when some of it may be opened by applying the plan again.
+    FirewallBlocked(Vec<Obstacle>),
+}
+
+/// What somebody's firewall drops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Who drops what and where, lower case, without a full stop.
+    pub cause: String,
+    /// What a person does about it.
+    pub remedy: String,
+    /// Its owner can be asked to let it through, and is when the plan is applied again.
+    pub askable: bool,
 }
 
 /// What happens to a running access point.

@@ -63,11 +63,11 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
     let ServicePlan { segment } = world.applied.services.clone();
     let ServiceSegment { interface, address, dhcp, dns, ipv6 } = segment.unwrap();
     let DhcpPlan { first, last, lease_time, router, dns: name_server, domain, mtu, reservations } = dhcp;
-    let ForwardingPlan { ipv4, ipv6: forwarding6 } = world.applied.forwarding.clone();
+    let ForwardingPlan { ipv4, ipv6: forwarding6, loose } = world.applied.forwarding.clone();
     checks!(M069:
         assert_eq!(dns, None, "no name server runs");
         assert_eq!((router, name_server, domain, mtu), (None, None, None, None), "and none is promised, nor a way out");
-        assert!(ipv4.is_empty() && forwarding6.is_none(), "nothing is forwarded");
+        assert!(ipv4.is_empty() && forwarding6.is_none() && loose.is_empty(), "nothing is forwarded");
         assert_eq!(ipv6, None, "nothing of IPv6 is announced or leased");
         assert!(world.applied.links.addresses6.is_empty(), "nor has the host an address of it");
         let (interface, subnet) = (name("hnap0"), Some(address));
