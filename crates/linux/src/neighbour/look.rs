@@ -5,7 +5,6 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -39,9 +38,12 @@ const FRESH: Duration = Duration::from_secs(2);
 /// More neighbours are not listed.
 const LIMIT: usize = 32;
 
+/// When it was looked, and what was found.
+type Found = (Instant, Vec<Neighbour>);
+
 /// The neighbours of this machine, in the network namespace of the calling thread.
 pub(crate) fn look(manager: Manager) -> Neighbours {
-    let last: Rc<RefCell<Option<(Instant, Vec<Neighbour>)>>> = Rc::default();
+    let last: RefCell<Option<Found>> = RefCell::default();
     Neighbours::new(move || {
         let fresh =
             last.borrow().as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, found)| found.clone());
