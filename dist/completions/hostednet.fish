@@ -125,7 +125,7 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand unshare" -s h -l hel
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -s h -l help -d 'Print help'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -f -a "add" -d 'Lead a port to a device: `hostednet forward add web tcp 8080 tv:80`'
-complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -f -a "list" -d 'Show the ports and where they lead'
+complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -f -a "list" -d 'Show the ports, who opened them and where they lead'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -f -a "enable" -d 'Switch one on'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -f -a "disable" -d 'Switch one off'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -f -a "remove" -d 'Remove one'
@@ -144,7 +144,7 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_seen_subcommand_from remove" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_seen_subcommand_from help" -f -a "add" -d 'Lead a port to a device: `hostednet forward add web tcp 8080 tv:80`'
-complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_seen_subcommand_from help" -f -a "list" -d 'Show the ports and where they lead'
+complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_seen_subcommand_from help" -f -a "list" -d 'Show the ports, who opened them and where they lead'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_seen_subcommand_from help" -f -a "enable" -d 'Switch one on'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_seen_subcommand_from help" -f -a "disable" -d 'Switch one off'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove one'
@@ -219,7 +219,7 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_see
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "set" -d 'Set the secondary key, read from standard input'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "clear" -d 'Remove the secondary key'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "add" -d 'Lead a port to a device: `hostednet forward add web tcp 8080 tv:80`'
-complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "list" -d 'Show the ports and where they lead'
+complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "list" -d 'Show the ports, who opened them and where they lead'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "enable" -d 'Switch one on'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "disable" -d 'Switch one off'
 complete -c hostednet -n "__fish_hostednet_using_subcommand help; and __fish_seen_subcommand_from forward" -f -a "remove" -d 'Remove one'

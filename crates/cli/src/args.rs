@@ -312,7 +312,7 @@ pub enum ForwardVerb {
         #[arg(long)]
         disabled: bool,
     },
-    /// Show the ports and where they lead
+    /// Show the ports, who opened them and where they lead
     List(Json),
     /// Switch one on
     Enable {

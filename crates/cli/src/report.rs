@@ -9,8 +9,8 @@ use hostednet::{
         network::MediaType,
         text::escape_untrusted,
         view::{
-            DeviceView, Event, HostedState, Ipv6Source, NeighbourView, NumberedEvent, SetBy, SharingMode,
-            Snapshot,
+            DeviceView, Event, HostedState, Ipv6Source, NeighbourView, NumberedEvent, PortMapView, SetBy,
+            SharingMode, Snapshot,
         },
     },
 };
@@ -141,10 +141,20 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         }
         if let Some(prefix) = sharing.ipv6.prefix {
             let way = match sharing.ipv6.source {
-                Ipv6Source::Nat66 => "behind the public connection's address".to_owned(),
-                Ipv6Source::None => format!("local only: {}", sharing.ipv6.detail),
+                Ipv6Source::Delegated => "delegated",
+                Ipv6Source::Relay => "shared with the public connection",
+                Ipv6Source::Nat66 => "behind the public connection's address",
+                Ipv6Source::None => "local only",
+            };
+            let way = match sharing.ipv6.detail.as_str() {
+                "" => way.to_owned(),
+                detail => format!("{way}: {detail}"),
             };
             lines.push(format!("  {:<14}{prefix}, {way}", "IPv6"));
+        }
+        let mapping = &snapshot.port_mapping;
+        if mapping.serving {
+            lines.push(format!("  {:<14}{}", "port mapping", port_mapping(mapping)));
         }
         if sharing.rules_restored > 0 {
             let times = sharing.rules_restored;
@@ -159,6 +169,19 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
     out.push_str(&neighbours(&snapshot.neighbours, style));
     out.push_str(&format!("\n{}\n{}", style.bold("Devices"), indent(&devices(snapshot))));
     out
+}
+
+/// What devices have opened, and what they were refused.
+fn port_mapping(view: &PortMapView) -> String {
+    let whom = if view.protocols == "any" { "for any device" } else { "by each device for itself" };
+    let mut text = format!("{whom}; {} open", view.mappings + view.pinholes);
+    let refused: u64 = view.refused.iter().map(|refused| refused.count).sum();
+    if refused > 0 {
+        let reasons: Vec<_> =
+            view.refused.iter().map(|it| format!("{} {}", it.count, it.reason.as_str())).collect();
+        text.push_str(&format!(", {refused} refused ({})", reasons.join(", ")));
+    }
+    text
 }
 
 fn indent(text: &str) -> String {
@@ -263,6 +286,11 @@ pub(crate) fn mappings(mappings: &[MappingView]) -> String {
     if mappings.is_empty() {
         return "No port leads to a device. `hostednet forward add` makes one.\n".to_owned();
     }
+    let mut notes: Vec<&str> = mappings.iter().map(|mapping| mapping.note.as_str()).collect();
+    notes.retain(|note| !note.is_empty());
+    notes.dedup();
+    let note = |note: &&str| format!("Note: {}\n", escape_untrusted(note.as_bytes()));
+    let notes: String = notes.iter().map(note).collect();
     let rows: Vec<_> = mappings
         .iter()
         .map(|mapping| {
@@ -270,9 +298,16 @@ pub(crate) fn mappings(mappings: &[MappingView]) -> String {
             let address =
                 mapping.address.filter(|address| mapping.target != MappingTarget::Address(*address));
             let address = address.map(|address| format!(" ({address})")).unwrap_or_default();
+            let by = match &mapping.owner {
+                Some(owner) => format!("{owner} ({})", mapping.origin),
+                None => "administrator".to_owned(),
+            };
+            let left = mapping.expires_s.map_or_else(|| "–".to_owned(), |left| duration(left.into()));
             vec![
                 mapping.id.to_string(),
                 escape_untrusted(mapping.name.as_bytes()),
+                escape_untrusted(by.as_bytes()),
+                left,
                 mapping.connection.clone(),
                 format!("{} {}", mapping.protocol, mapping.external_port),
                 format!(
@@ -284,7 +319,8 @@ pub(crate) fn mappings(mappings: &[MappingView]) -> String {
             ]
         })
         .collect();
-    table(&["ID", "NAME", "ON", "PORT", "LEADS TO", "STATE"], &rows)
+    let head = ["ID", "NAME", "BY", "LEFT", "ON", "PORT", "LEADS TO", "STATE"];
+    table(&head, &rows) + &notes
 }
 
 /// An event as a sentence; `None` for what only programs care about.

@@ -15,6 +15,7 @@
 //! | `plan` | what should hold on the system, from what is wanted and what is there |
 //! | `lane`, `lanes`, `order` | how it is made so: deadlines, failures, late answers; in which order |
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
+//! | `mapping`, `portmap` | ports that lead to devices: the administrator's, and those that devices asked for |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
 //! | `steering` | the way out by an interface that is not the machine's own |
 //! | `report` | snapshot, connections |
@@ -48,6 +49,7 @@ mod mtu;
 mod order;
 mod pair;
 mod plan;
+mod portmap;
 mod radio;
 mod renumber;
 mod report;
@@ -63,14 +65,15 @@ pub use hn_types::part::{Part, StartType};
 
 pub use self::{
     command::{
-        Actor, Command, Keys, MappingStatus, NewMapping, PartStatus, Reply, RequestId, Security, SessionId,
-        Settings, UpRequest,
+        Actor, Asked, Command, Keys, MappingStatus, NewMapping, PartStatus, Reply, RequestId, Security,
+        SessionId, Settings, UpRequest,
     },
     config::{Config, Deadlines, Limits},
     core::Core,
     effect::{Effect, EffectDone, EffectId, Output},
     guid::connection_guid,
     plan::SystemPlan,
+    portmap::{PortMapPolicy, Protocols},
     radio::{BandWish, RadioPlan, RadioWish, Refusal, radio_plan},
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };

@@ -14,7 +14,7 @@ use core::fmt::Debug;
 
 use hn_types::{
     IfName,
-    plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, ServicePlan},
+    plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, LinkRoute6, ServicePlan},
 };
 
 use crate::{lane::Lane, lanes::Lanes, plan::SystemPlan};
@@ -192,9 +192,12 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .filter(|address| goal.links.addresses6.contains(address) && !vanishing.contains(&address.interface))
         .copied()
         .collect();
+    let kept = |route: &&LinkRoute6| route.interface.is_none_or(|name| !vanishing.contains(&name));
+    let routes6 = held.routes6.iter().filter(|route| goal.links.routes6.contains(route)).filter(kept);
+    let routes6 = routes6.copied().collect();
     let steering =
         held.steering.iter().filter(|steering| goal.links.steering.contains(steering)).copied().collect();
-    LinkPlan { bridge, addresses, addresses6, steering, moves: goal.links.moves }
+    LinkPlan { bridge, addresses, addresses6, routes6, steering, moves: goal.links.moves }
 }
 
 #[cfg(test)]
@@ -304,6 +307,7 @@ mod tests {
             },
             dns: None,
             ipv6: None,
+            portmap: None,
         });
         let mut lanes = Lanes::new(StoredSettings::default(), Deadlines::default());
         let up = [Step::Firewall, Step::Radio, Step::Links, Step::Services].map(|step| vec![step]);

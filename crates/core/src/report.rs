@@ -10,7 +10,9 @@ use hn_types::{
     IfName, Now,
     network::{Link, MediaType},
     settings::{PrivateChoice, SharingPair},
-    view::{HostedNetworkView, HostedState, SetBy, SharingMode, SharingPhase, SharingView, Snapshot},
+    view::{
+        HostedNetworkView, HostedState, Ipv6Sharing, SetBy, SharingMode, SharingPhase, SharingView, Snapshot,
+    },
 };
 
 use crate::{
@@ -35,6 +37,7 @@ impl Core {
             sharing: self.sharing_view(),
             devices: self.devices.views(&self.hosted, ap, segment, now),
             neighbours: Vec::new(),
+            port_mapping: self.portmap_view(),
         }
     }
 
@@ -114,17 +117,16 @@ impl Core {
                 view.public = public_side(pair, &self.network);
                 view.private = self.private_names(pair);
                 view.subnet = self.subnets.full;
-                let side = self.side(pair).map(|side| side.interface);
-                let private = side.or_else(|| view.private.first().copied());
-                if let Some(private) = private {
-                    view.ipv6 = ipv6::rung(&self.network, &self.config.machine_id, private, view.public);
-                }
+                view.ipv6 = self.rung(pair).unwrap_or_default();
                 view.dns = self.dns_down.is_none() && served.is_some_and(|segment| segment.dns.is_some());
                 if view.public.is_none() {
                     view.detail.push("no public connection is there at the moment".to_string());
                 }
                 if view.private.is_empty() {
                     view.detail.push("no private connection is there at the moment".to_string());
+                }
+                if self.lanes.firewall.state.as_ref().is_some_and(|plan| !plan.forwards.is_empty()) {
+                    view.detail.extend(self.portmap_hidden());
                 }
             }
         }
@@ -140,6 +142,14 @@ impl Core {
             view.detail.extend(self.guard.obstacles());
         }
         view
+    }
+
+    /// Where the IPv6 of `pair` leads; `None` while it has no private side.
+    pub(crate) fn rung(&self, pair: &SharingPair) -> Option<Ipv6Sharing> {
+        let side = self.side(pair).map(|side| side.interface);
+        let private = side.or_else(|| self.private_names(pair).first().copied())?;
+        let public = public_side(pair, &self.network);
+        Some(ipv6::rung(&self.network, &self.config.machine_id, private, public, self.upstream.given()))
     }
 
     /// The private connections of a pair that exist.

@@ -72,6 +72,11 @@ pub enum Request {
     Shutdown,
 }
 
+/// Requests for port mappings among them.
+const PORTMAPS: usize = 256;
+/// Their kind.
+const PORTMAP: u8 = 5;
+
 /// The queue between drivers and the loop. Complete views replace older ones of their kind.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
@@ -95,9 +100,15 @@ impl Observed {
             PlatformEvent::FirewallLost { .. } => 4,
             PlatformEvent::FirewallBlocked(_) => 5,
             PlatformEvent::Ap(_) | PlatformEvent::Service(_) => 0,
+            PlatformEvent::PortMap { .. } => PORTMAP,
         };
         let same = kind(&event);
-        if same != 0 {
+        if same == PORTMAP {
+            // Devices ask again; nothing else must be lost for them.
+            if queue.iter().filter(|waiting| kind(waiting) == PORTMAP).count() >= PORTMAPS {
+                return;
+            }
+        } else if same != 0 {
             queue.retain(|waiting| kind(waiting) != same);
         }
         if queue.len() >= PLATFORM_QUEUE {

@@ -28,8 +28,8 @@ use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
 use self::act::{
-    end_process, remove_address, remove_address6, remove_link, remove_route, remove_rule, remove_table,
-    restore_master, restore_sysctl, set_down, set_up,
+    end_process, remove_address, remove_address6, remove_link, remove_route, remove_route6, remove_rule,
+    remove_table, restore_master, restore_sysctl, set_down, set_up,
 };
 use crate::{
     neighbour::{firewalld, manager::restore_now},
@@ -64,6 +64,13 @@ pub enum Undo {
         index: u32,
         /// The address with its prefix length.
         address: Subnet6,
+    },
+    /// Remove an IPv6 route that we made.
+    Route6 {
+        /// Its destination.
+        destination: Subnet6,
+        /// Index of the interface it leads out of; 0 for one that refuses packets.
+        index: u32,
     },
     /// Set an interface down again.
     LinkUp {
@@ -498,6 +505,8 @@ impl Undo {
                     driver_error("remove the address", format!("{address} on {interface}"), &refusal)
                 })
             }
+            Self::Route6 { destination, index } => remove_route6(*destination, *index)
+                .map_err(|refusal| driver_error("remove the route", destination, &refusal)),
             Self::LinkUp { interface, index, fresh } => set_down(*index, *fresh)
                 .map_err(|refusal| driver_error("set the interface down", interface, &refusal)),
             Self::LinkDown { interface, index } => {

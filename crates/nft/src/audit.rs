@@ -680,7 +680,8 @@ mod tests {
         let mut plan = plan();
         let segment = plan.segments.first_mut().unwrap();
         let address = "fd00:1::1/64".parse().unwrap();
-        segment.ipv6 = Some(hn_types::plan::FirewallSegment6 { address, nat66: true, guard: true });
+        segment.ipv6 =
+            Some(hn_types::plan::FirewallSegment6 { address, nat66: true, global: [None; 2], guard: true });
         let stopped = |plan: &FirewallPlan, family| -> Vec<(Traffic, bool)> {
             let found = audit(&closed(family), plan, |_| None);
             found.into_iter().map(|blockade| (blockade.traffic, blockade.ipv6)).collect()
@@ -691,7 +692,7 @@ mod tests {
         assert_eq!(stopped(&plan, Family::Inet).len(), 4);
         let address = "fd00:1::1/64".parse().unwrap();
         plan.segments.first_mut().unwrap().ipv6 =
-            Some(hn_types::plan::FirewallSegment6 { address, nat66: false, guard: false });
+            Some(hn_types::plan::FirewallSegment6 { address, nat66: false, global: [None; 2], guard: false });
         assert_eq!(stopped(&plan, Family::Ipv6), [], "what leads nowhere is not missed");
     }
 

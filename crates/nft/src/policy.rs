@@ -16,6 +16,8 @@ const OUTWARD: CtStates = CtStates::NEW.or(CtStates::ESTABLISHED).or(CtStates::R
 const INWARD: CtStates = CtStates::ESTABLISHED.or(CtStates::RELATED);
 /// States in which the host does not answer to its private address from elsewhere.
 pub(crate) const UNASKED: CtStates = CtStates::NEW.or(CtStates::INVALID).or(CtStates::UNTRACKED);
+/// The number of ICMPv6.
+const ICMPV6: u8 = 58;
 /// The loopback interface has this index in every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -35,7 +37,11 @@ impl Ruleset {
             guards.extend(parts.guard());
             steer.extend(parts.steer());
             branches.push(parts.outward(isolation::outward(plan, segment)));
-            branches.push(parts.inward(mapping::inward(plan, segment.interface)));
+            let mut mapped = mapping::inward(plan, segment.interface);
+            mapped.extend(
+                parts.passage6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
+            );
+            branches.push(parts.inward(mapped));
             input.extend(parts.input());
             postrouting.extend(parts.postrouting());
             postrouting.extend(parts.postrouting6());
@@ -87,6 +93,36 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             (Reach::Public(public), Some(ipv6)) if ipv6.nat66 => Some((public, ipv6.address.network())),
             (Reach::Public(_) | Reach::Host, _) => None,
         }
+    }
+
+    /// Public interface and every network of which packets may leave: those that the uplink knows leave as they are.
+    fn networks6(&self) -> Vec<(IfName, Subnet6)> {
+        let global = self.segment.ipv6.map(|ipv6| ipv6.global).unwrap_or_default();
+        self.passage6()
+            .into_iter()
+            .flat_map(|(public, own)| {
+                [Some(own)].into_iter().chain(global).flatten().map(move |network| (public, network))
+            })
+            .collect()
+    }
+
+    /// Who is known to the world may be asked whether it is there (RFC 4890 §4.3.1): of ICMPv6, an echo request
+    /// is all that begins a connection. What else may come in unasked belongs here.
+    fn asked6(&self) -> Vec<Rule> {
+        let known = self.networks6().into_iter().skip(1);
+        known
+            .map(|(public, network)| Rule {
+                statements: vec![
+                    on(Side::In, Op::Is, Compared::Name(public)),
+                    Statement::Match(Match::Ipv6),
+                    Statement::Match(Match::Address6(Side::Out, network)),
+                    Statement::Match(Match::Protocol(ICMPV6)),
+                    Statement::Match(Match::State(CtStates::NEW)),
+                    Statement::Verdict(Verdict::Accept),
+                ],
+                comment: format!("echo requests to {network}"),
+            })
+            .collect()
     }
 
     fn outward_name(&self) -> String {
@@ -166,7 +202,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             let source = vec![Match::Ipv4, Match::Address(Side::In, network)];
             rules.extend(self.assured(Side::Out, public, source, &format!("{private} to {public}")));
         }
-        if let Some((public, network)) = self.passage6() {
+        for (public, network) in self.networks6() {
             let source = vec![Match::Ipv6, Match::Address6(Side::In, network)];
             rules.extend(self.assured(Side::Out, public, source, &format!("{private} to {public}")));
         }
@@ -180,7 +216,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::Out, public, rest, &format!("{private} to {public}")));
         }
-        if let Some((public, network)) = self.passage6() {
+        for (public, network) in self.networks6() {
             let rest = vec![
                 Statement::Match(Match::Ipv6),
                 Statement::Match(Match::Address6(Side::In, network)),
@@ -231,6 +267,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
         }
+        rules.extend(self.asked6());
         rules.extend(mapped);
         rules.extend(self.staying(Side::In));
         rules.push(dropped(Vec::new(), format!("unasked to {private}")));

@@ -146,6 +146,7 @@ fn plan() -> ServicePlan {
                 through: None,
             }),
             ipv6: None,
+            portmap: None,
         }),
     }
 }
@@ -277,7 +278,9 @@ fn standalone() -> (FirewallPlan, ServicePlan) {
     let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host, ipv6: None };
     (
         FirewallPlan { segments: vec![segment], ..FirewallPlan::default() },
-        ServicePlan { segment: Some(ServiceSegment { interface, address, dhcp, dns: None, ipv6: None }) },
+        ServicePlan {
+            segment: Some(ServiceSegment { interface, address, dhcp, dns: None, ipv6: None, portmap: None }),
+        },
     )
 }
 
@@ -395,6 +398,9 @@ fn standalone_mode_serves_dhcpv4_only_and_full_mode_advertises_and_guards_the_po
                 domain: "mshome.net".into(),
                 router: true,
                 mtu: Some(1_420),
+                uplink: None,
+                global: None,
+                relay: None,
             });
         }
         assert_eq!(lane.apply(&full).await, Ok(Changed::Yes));

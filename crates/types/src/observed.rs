@@ -5,11 +5,13 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView, settings::Protocol};
+use crate::{
+    IfName, KeyRole, MacAddr, Subnet6, Wall, network::NetworkView, portmap::MapRequest, radio::RadioView,
+    settings::Protocol,
+};
 
 /// What a platform reports by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum PlatformEvent {
     /// The adapters, complete; emitted once at the start and whenever anything in it changed.
     Radio(RadioView),
@@ -19,6 +21,13 @@ pub enum PlatformEvent {
     Ap(ApEvent),
     /// Something about the protocol servers.
     Service(ServiceEvent),
+    /// A device asks for a port mapping.
+    PortMap {
+        /// What. Its id is the driver's: answers carry it.
+        request: MapRequest,
+        /// Ports on which this host serves outside of the segment at the moment.
+        served: Vec<(Protocol, u16)>,
+    },
     /// The firewall rules in force are not those that were applied last: another program removed or changed them.
     /// Emitted once; again only after the firewall was applied again.
     FirewallLost {
@@ -113,6 +122,8 @@ pub enum ServiceEvent {
         /// Whether this is the first part.
         first: bool,
     },
+    /// What the uplink gives for IPv6, whenever that changes.
+    Uplink6(Uplink6),
     /// DNS answers, or does not and why.
     Dns {
         /// Whether it answers.
@@ -168,6 +179,21 @@ pub enum ServiceTrouble {
     DhcpPort,
     /// Router advertisements or DHCPv6 cannot be served.
     Ipv6,
+    /// UPnP, NAT-PMP or PCP cannot be served.
+    PortMap,
+}
+
+/// What an uplink gives for IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink6 {
+    /// The uplink.
+    pub interface: IfName,
+    /// A prefix that was delegated, 16 to 64 bits.
+    pub delegated: Option<Subnet6>,
+    /// The prefix of its link that routers advertise, a /64.
+    pub shared: Option<Subnet6>,
+    /// Whether this is the whole truth, as far as it can be known.
+    pub settled: bool,
 }
 
 /// A lease as reported.

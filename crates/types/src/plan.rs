@@ -3,7 +3,7 @@
 //! Plans are level-triggered. Applying the same plan twice changes nothing; the empty plan means
 //! that nothing of ours is left in that lane.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, string::String, vec::Vec};
 use core::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -12,7 +12,8 @@ use core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    IfName, Key, KeyRole, MacAddr, Ssid, Subnet4, Subnet6,
+    IfName, Key, KeyRole, MacAddr, Monotonic, Ssid, Subnet4, Subnet6,
+    portmap::{MapAnswer, MapEntry, MapRemote, MapUplink},
     radio::PhyType,
     settings::{Protocol, Reservation},
 };
@@ -96,6 +97,8 @@ pub struct LinkPlan {
     /// IPv6 addresses of ours, on interfaces that `addresses` names too. They are usable at once: nobody is
     /// asked whether they are taken.
     pub addresses6: Vec<LinkAddress6>,
+    /// IPv6 routes of ours.
+    pub routes6: Vec<LinkRoute6>,
     /// Where packets of the segment leave, when that is not the machine's own way out; at most one for IPv4
     /// and one for IPv6 without a mark, behind those with one.
     pub steering: Vec<Steering>,
@@ -184,6 +187,15 @@ pub struct LinkAddress6 {
     pub address: Subnet6,
 }
 
+/// One IPv6 route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkRoute6 {
+    /// Where it leads: a network without host bits.
+    pub destination: Subnet6,
+    /// Out of this interface; without one packets are refused as unreachable.
+    pub interface: Option<IfName>,
+}
+
 /// Interfaces on which packets are forwarded (`net.ipv4.conf.IF.forwarding`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForwardingPlan {
@@ -212,6 +224,8 @@ pub struct FirewallPlan {
     pub segments: Vec<FirewallSegment>,
     /// Ports that lead into a segment.
     pub forwards: Vec<PortForward>,
+    /// Ports of devices that are open over IPv6.
+    pub pinholes: Vec<Pinhole>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
     /// Private interfaces that other people's firewalls are asked to let through while the plan holds, if they would
@@ -281,6 +295,25 @@ pub struct PortForward {
     pub address: Ipv4Addr,
     /// Its port.
     pub internal_port: u16,
+    /// Only these may come in, and nobody from the segment itself; absent: everybody.
+    pub remote: Option<MapRemote>,
+}
+
+/// A port of a device that anybody outside may open connections to over IPv6, where nothing is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinhole {
+    /// Where the connections come in.
+    pub public: IfName,
+    /// The private interface of the segment.
+    pub private: IfName,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The device.
+    pub address: Ipv6Addr,
+    /// Its port.
+    pub port: u16,
+    /// Only these may come in; absent: everybody.
+    pub remote: Option<MapRemote>,
 }
 
 /// One private segment.
@@ -303,6 +336,9 @@ pub struct FirewallSegment6 {
     pub address: Subnet6,
     /// Packets may go where [`FirewallSegment::reach`] says, behind the address of the public interface.
     pub nat66: bool,
+    /// Networks of the segment that the uplink knows: packets pass with their own source. The second is one that
+    /// was replaced and ends.
+    pub global: [Option<Subnet6>; 2],
     /// This host forwarded no IPv6 before, so that between the public interface and other networks than this
     /// one it must not do so now.
     pub guard: bool,
@@ -338,6 +374,26 @@ pub struct ServiceSegment {
     pub dns: Option<DnsPlan>,
     /// Router advertisements and the DHCPv6 server; absent in standalone mode and where there is no IPv6.
     pub ipv6: Option<Ipv6Plan>,
+    /// UPnP IGD, NAT-PMP and PCP; absent in standalone mode and where policy has them off.
+    pub portmap: Option<Box<PortMapPlan>>,
+}
+
+/// What the servers of port mapping tell devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapPlan {
+    /// Who this gateway is, for UPnP (a version 5 UUID of the machine).
+    pub uuid: [u8; 16],
+    /// What devices know the host by.
+    pub name: String,
+    /// Since when the table has lost nothing that devices were promised.
+    pub epoch: Monotonic,
+    /// The way out.
+    pub uplink: MapUplink,
+    /// The table, the administrator's mappings included.
+    pub entries: Vec<MapEntry>,
+    /// Answers to the latest requests. The firewall lets through what they promise. A driver hands each over once,
+    /// after the entries.
+    pub answers: Vec<MapAnswer>,
 }
 
 /// What devices are told about IPv6.
@@ -357,12 +413,32 @@ pub struct Ipv6Plan {
     pub router: bool,
     /// The MTU of the way out, when it is smaller than the segment's.
     pub mtu: Option<u32>,
+    /// Where a prefix is asked for.
+    pub uplink: Option<IfName>,
+    /// The prefix of the uplink's that devices make addresses of besides, a /64.
+    pub global: Option<Subnet6>,
+    /// A prefix of the uplink's own link that devices share.
+    pub relay: Option<Relay6>,
+}
+
+/// A prefix that the uplink's link and the segment have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay6 {
+    /// The prefix, a /64.
+    pub network: Subnet6,
+    /// The host's own addresses of it, which no device may take; at most 16.
+    pub own: Vec<Ipv6Addr>,
 }
 
 impl Ipv6Plan {
     /// Whether changing from `self` to `other` needs no new server.
     pub fn same_but_uplink(&self, other: &Self) -> bool {
-        Self { router: other.router, mtu: other.mtu, ..self.clone() } == *other
+        self.without_uplink() == other.without_uplink()
+    }
+
+    /// What a server cannot change while it runs.
+    pub fn without_uplink(&self) -> Self {
+        Self { router: false, mtu: None, uplink: None, global: None, relay: None, ..self.clone() }
     }
 }
 

@@ -7,7 +7,9 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6};
+use crate::{
+    Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6, observed::Counter, portmap::MapRefusal,
+};
 
 /// `WLAN_HOSTED_NETWORK_STATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +117,9 @@ pub struct Snapshot {
     pub sharing: SharingView,
     /// Everybody who is attached: stations and lease holders, merged.
     pub devices: Vec<DeviceView>,
+    /// Port mappings that devices ask for.
+    #[serde(default)]
+    pub port_mapping: PortMapView,
     /// Other programs on the machine that have to do with its network.
     #[serde(default)]
     pub neighbours: Vec<NeighbourView>,
@@ -131,6 +136,41 @@ pub struct NeighbourView {
     pub asked: Vec<String>,
     /// Why the two of us do not go together, and what to do; empty when we do.
     pub conflict: String,
+}
+
+/// UPnP IGD, NAT-PMP and PCP as reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapView {
+    /// What devices may ask for: `off`, `own` or `any`.
+    pub protocols: String,
+    /// They are answered: something is shared.
+    pub serving: bool,
+    /// The address that mapped ports have outside.
+    pub external: Option<Ipv4Addr>,
+    /// Why nobody on the Internet reaches that address; empty: it is a public one.
+    pub hidden: String,
+    /// Mappings that devices hold at the moment.
+    pub mappings: u32,
+    /// Pinholes that devices hold at the moment.
+    pub pinholes: u32,
+    /// Requests granted since the service was started.
+    pub granted: u64,
+    /// Requests refused since then, by reason.
+    pub refused: Vec<Refused>,
+    /// What was dropped before it became a request, by reason, since the servers were started; brought up to date
+    /// twice a minute.
+    pub dropped: Vec<Counter>,
+    /// Requests not answered since then because too many were waiting.
+    pub unanswered: u64,
+}
+
+/// How often something was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why.
+    pub reason: MapRefusal,
+    /// How often.
+    pub count: u64,
 }
 
 /// The hosted network as reported. Fields other than the first four are meaningful as
@@ -214,7 +254,7 @@ pub struct Ipv6Sharing {
     pub source: Ipv6Source,
     /// The prefix that devices have addresses of, if any.
     pub prefix: Option<Subnet6>,
-    /// Why it leads nowhere; empty when it leads out.
+    /// Why it leads there, one sentence.
     pub detail: String,
 }
 
@@ -222,6 +262,10 @@ pub struct Ipv6Sharing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ipv6Source {
+    /// Out, with a prefix that was delegated to this machine.
+    Delegated,
+    /// Out, with the prefix of the uplink's own link.
+    Relay,
     /// Out, behind the address of the public interface.
     Nat66,
     /// Nowhere.
@@ -236,7 +280,7 @@ pub struct DeviceView {
     pub mac: MacAddr,
     /// Its lease.
     pub ipv4: Option<Ipv4Addr>,
-    /// Its leases of IPv6.
+    /// Its IPv6 addresses, leased or made by itself.
     #[serde(default)]
     pub ipv6: Vec<Ipv6Addr>,
     /// The name it gave, made safe.
