@@ -5,6 +5,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 use hn_types::{
     MacAddr, SecondaryKey, Ssid,
+    diagnosis::Diagnosis,
     part::StartType,
     settings::Reservation,
     view::{NumberedEvent, Snapshot},
@@ -97,6 +98,8 @@ calls! {
     remove_mapping(id: u32) -> ();
     /// See [`crate::Session::status`].
     status() -> Snapshot;
+    /// See [`crate::Session::diagnose`].
+    diagnose(device: Option<&str>) -> Diagnosis;
     /// See [`crate::Session::parts`].
     parts() -> Vec<PartView>;
     /// See [`crate::Session::start_part`].

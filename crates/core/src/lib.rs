@@ -19,6 +19,7 @@
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
 //! | `steering` | the way out by an interface that is not the machine's own |
 //! | `report` | snapshot, connections |
+//! | `doctor` | from what is wanted and what was observed to why a device is not online |
 //!
 //! What is applied follows what is wanted by level, not by edge: rolling back is wanting again what was
 //! wanted before, and repairing is comparing again.
@@ -34,6 +35,7 @@ mod config;
 mod core;
 mod devices;
 mod dispatch;
+mod doctor;
 mod effect;
 mod guard;
 mod guid;
@@ -70,6 +72,7 @@ pub use self::{
     },
     config::{Config, Deadlines, Limits},
     core::Core,
+    doctor::{Case, diagnose},
     effect::{Effect, EffectDone, EffectId, Output},
     guid::connection_guid,
     plan::SystemPlan,

@@ -542,6 +542,12 @@ impl Service {
         parts.into_iter().map(|part| Ok(to_fields(&part_view(part))?)).collect()
     }
 
+    async fn diagnose(&self, device: String) -> Result<Fields, BusFailure> {
+        let device = Some(device).filter(|device| !device.is_empty());
+        let diagnosis = self.link.ask(|answer| Request::Diagnose { device, answer }).await??;
+        Ok(to_fields(&diagnosis)?)
+    }
+
     async fn set_start_type(&self, name: &str, start_type: &str) -> Result<(), BusFailure> {
         let part = part_of(name)?;
         let start_type = StartType::from_name(start_type).ok_or_else(|| {

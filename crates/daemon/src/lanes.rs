@@ -10,7 +10,9 @@
 use std::path::Path;
 
 use hn_core::{Effect, EffectDone, EffectId};
-use hn_ports::{Dependencies, Firewall, Forwarding, Lanes, Links, Neighbours, Radio, Services, Stations};
+use hn_ports::{
+    Dependencies, Examiner, Firewall, Forwarding, Lanes, Links, Neighbours, Radio, Services, Stations,
+};
 use hn_types::{
     DriverError, DriverErrorKind, StoredSettings,
     plan::{ApPlan, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -52,6 +54,7 @@ pub struct Executor {
     outcomes: mpsc::UnboundedSender<Outcome>,
     stations: Stations,
     dependencies: Dependencies,
+    examiner: Examiner,
     neighbours: Neighbours,
 }
 
@@ -77,6 +80,7 @@ impl Executor {
             mut services,
             stations,
             dependencies,
+            examiner,
             neighbours,
         } = lanes;
         let file = SettingsFile::new(state_dir);
@@ -100,6 +104,7 @@ impl Executor {
             outcomes,
             stations,
             dependencies,
+            examiner,
             neighbours,
         };
         (executor, receiver)
@@ -118,6 +123,11 @@ impl Executor {
     /// Looks for other programs that have to do with the network; needs no lane.
     pub const fn neighbours(&self) -> &Neighbours {
         &self.neighbours
+    }
+
+    /// Looks for what keeps a device from being online; needs no lane.
+    pub const fn examiner(&self) -> &Examiner {
+        &self.examiner
     }
 
     /// Hands an effect to its lane. A lane that does not take it answers at once that it is busy.

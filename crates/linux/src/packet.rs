@@ -117,6 +117,15 @@ const SOLICITATION_OR_DHCP6: [Instruction; 13] = [
     (RETURN, 0, 0, 0),
 ];
 
+/// The headers of IPv4 and ARP.
+const HEADERS: [Instruction; 5] = [
+    (LOAD_HALF, 0, 0, 12),
+    (JUMP_EQUAL, 1, 0, 0x0806),
+    (JUMP_EQUAL, 0, 1, 0x0800),
+    (RETURN, 0, 0, 96),
+    (RETURN, 0, 0, 0),
+];
+
 /// Router advertisements, neighbour discovery, and UDP over IPv6 to port 546, of a link whose packets begin at
 /// `start`. The socket is bound to IPv6, so nothing else gets here.
 const fn advertisement_or_dhcp6(start: u32) -> [Instruction; 11] {
@@ -187,6 +196,15 @@ pub(crate) fn uplink_guard6(interface: IfName) -> io::Result<OwnedFd> {
 /// As [`packet_socket`].
 pub(crate) fn client_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
     filtered_socket(interface, index, &arp_or_udp(DHCP_CLIENT))
+}
+
+/// A socket that hears the first bytes of every IPv4 and ARP frame that comes in on an interface.
+///
+/// # Errors
+///
+/// As [`packet_socket`].
+pub(crate) fn hearing_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
+    filtered_socket(interface, index, &HEADERS)
 }
 
 fn filtered_socket(interface: IfName, index: u32, filter: &[Instruction]) -> Result<OwnedFd, DriverError> {

@@ -398,7 +398,7 @@ impl Expression {
     }
 }
 
-fn element(w: &mut Writer, name: &str, data: impl FnOnce(&mut Writer)) {
+pub(crate) fn element(w: &mut Writer, name: &str, data: impl FnOnce(&mut Writer)) {
     w.nested(LIST_ELEMENT, |w| {
         w.text(1, name);
         w.nested(2, data);
