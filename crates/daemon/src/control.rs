@@ -83,7 +83,7 @@ pub enum Request {
 /// Requests for port mappings among them.
 const PORTMAPS: usize = 256;
 /// Their kind.
-const PORTMAP: u8 = 5;
+const PORTMAP: u8 = u8::MAX;
 
 /// The queue between drivers and the loop. Complete views replace older ones of their kind.
 #[derive(Clone, Debug, Default)]
