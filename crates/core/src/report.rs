@@ -38,6 +38,7 @@ impl Core {
             hosted_network: self.hosted_view(now),
             sharing: self.sharing_view(),
             devices,
+            neighbours: Vec::new(),
             port_mapping: self.portmap_view(),
         }
     }
