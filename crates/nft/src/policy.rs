@@ -30,7 +30,7 @@ impl Ruleset {
         let mut steer = Vec::new();
         let mut branches = Vec::new();
         let mut input = Vec::new();
-        let mut postrouting = Vec::new();
+        let mut postrouting = mapping::outward(plan);
         for (number, segment) in plan.segments.iter().enumerate() {
             let parts = Parts { segment, pinned: &plan.pinned, number: number + 1, index: &index };
             forward.extend(parts.forward());
