@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use hn_types::{
     MacAddr, SecondaryKey, Ssid,
     part::StartType,
-    settings::Reservation,
+    settings::{ApSettings, Reservation},
     view::{NumberedEvent, Snapshot},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -55,6 +55,8 @@ calls! {
     set_connection(ssid: &Ssid, max_peers: u32) -> ();
     /// See [`crate::Session::set_max_peers`].
     set_max_peers(peers: u32) -> ();
+    /// See [`crate::Session::set_access_point`].
+    set_access_point(settings: &ApSettings) -> ();
     /// See [`crate::Session::refresh_key`].
     refresh_key() -> ();
     /// See [`crate::Session::set_secondary_key`].

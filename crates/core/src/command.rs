@@ -8,7 +8,8 @@ use hn_types::{
     part::{Part, StartType},
     security::Caller,
     settings::{
-        MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role, SharingPair,
+        ApSettings, MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role,
+        SharingPair,
     },
     view::{SetBy, SharingPhase},
 };
@@ -98,6 +99,8 @@ pub enum Command {
     SetSsid(Ssid),
     /// Sets the size only.
     SetMaxPeers(u32),
+    /// Sets what is given of the access point and leaves the rest; stops the hosted network.
+    SetAccessPoint(ApSettings),
     /// Allows or forbids the hosted network (*O*).
     SetEnabled(bool),
     /// Makes a new primary key; stops the hosted network.
@@ -201,6 +204,8 @@ pub struct Settings {
     pub secondary_key: Option<bool>,
     /// Addresses promised to devices.
     pub reservations: Vec<Reservation>,
+    /// What holds of the access point: everything in it is given.
+    pub access_point: ApSettings,
 }
 
 /// A securable object as its caller sees it.

@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
+    follow::{Moving, RadarCheck},
     hosted::{Blocker, Hosted, Phase},
     job::{Claim, Job, UpRecord},
     keys,
@@ -36,6 +37,7 @@ use crate::{
     roles::Half,
     sessions::Sessions,
     subnet::Subnets,
+    transact::Refused,
 };
 
 /// Addresses of ours that are remembered.
@@ -86,6 +88,14 @@ pub struct Core {
     pub(crate) subnets: Subnets,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// The protection with which the last start of an adapter failed.
+    pub(crate) refused: Option<Refused>,
+    /// A station that is about to move.
+    pub(crate) moving: Option<Moving>,
+    /// The access point moved by itself; whether the station did too is not known before the next view.
+    pub(crate) moved_itself: bool,
+    /// Radar that is listened for.
+    pub(crate) listening: Option<RadarCheck>,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// The WLAN part runs.
@@ -134,6 +144,10 @@ impl Core {
             subnets: Subnets::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
+            refused: None,
+            moving: None,
+            moved_itself: false,
+            listening: None,
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
@@ -274,6 +288,7 @@ impl Core {
     fn settle(&mut self, now: Now) {
         loop {
             self.refresh();
+            self.follow(now.mono);
             let goal = self.goal();
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
@@ -377,18 +392,9 @@ impl Core {
             );
         };
         let refusal = radio_plan(view, &self.network, &self.config.radio).err()?;
-        let end = match refusal {
-            Refusal::Incompatible { .. } => Reason::IncompatibleConnectionStopped,
-            Refusal::NoAdapter
-            | Refusal::NoApSupport { .. }
-            | Refusal::Combination { .. }
-            | Refusal::NoChannel { .. }
-            | Refusal::StationChannel { .. }
-            | Refusal::RadioOff { .. } => Reason::InterfaceAvailable,
-        };
         Some(Blocker {
             reason: refusal.reason(),
-            end,
+            end: refusal.end(),
             object: refusal.object(),
             cause: refusal.cause(),
             remedy: refusal.remedy().into(),
@@ -410,6 +416,7 @@ impl Core {
             self.switches = switches;
         }
         self.radio = Some(view);
+        self.moved_itself = false;
         if let Some(refusal) = self.running_refusal()
             && matches!(refusal, Refusal::NoAdapter | Refusal::RadioOff { .. })
         {
@@ -436,12 +443,22 @@ impl Core {
                         before.radio.frequency_mhz = frequency_mhz;
                         before.radio.channel = channel;
                     }
+                    self.moved_itself = true;
                     self.lanes.ap_moved(frequency_mhz, channel);
-                    if let Some(running) = &mut self.hosted.running {
+                    if let Some(running) = &mut self.hosted.running
+                        && running.frequency_mhz != frequency_mhz
+                    {
                         running.frequency_mhz = frequency_mhz;
+                        if self.hosted.phase() == Phase::Active {
+                            self.channel_changed(frequency_mhz);
+                        }
                     }
                 }
             }
+            ApEvent::StationMoving { interface, frequency_mhz } => {
+                self.station_moving(interface, frequency_mhz, now);
+            }
+            ApEvent::RadarCheck { frequency_mhz, seconds } => self.radar_check(frequency_mhz, seconds, now),
             ApEvent::Lost { cause } => {
                 if self.lanes.ap_starting() {
                     // The answer to the start is on its way; it will not be true any more.
@@ -496,6 +513,9 @@ impl Core {
 
     fn effect_finished(&mut self, finished: Finished) {
         let mut finished = finished;
+        if finished.lane == Step::Radio {
+            self.listening = None;
+        }
         if finished.lane == Step::Radio
             && let Some(cause) = self.hosted.lost_in_start.take()
             && finished.result.is_ok()
@@ -511,7 +531,12 @@ impl Core {
                     // A repair had to make it anew.
                     self.hosted.clear_peers(&mut self.out);
                 }
-                self.hosted.running = Some(started);
+                let before = self.hosted.running.replace(started).map(|running| running.frequency_mhz);
+                if self.hosted.phase() == Phase::Active
+                    && before.is_some_and(|before| before != started.frequency_mhz)
+                {
+                    self.channel_changed(started.frequency_mhz);
+                }
             }
             Ok(EffectDone::Done) => {
                 if finished.ap_stopped && self.hosted.phase() == Phase::Active {

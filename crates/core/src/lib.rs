@@ -15,6 +15,7 @@
 //! | `plan` | what should hold on the system, from what is wanted and what is there |
 //! | `lane`, `lanes`, `order` | how it is made so: deadlines, failures, late answers; in which order |
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
+//! | `follow` | the access point follows the station beside it; radar is listened for |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
 //! | `report` | snapshot, connections |
 //!
@@ -33,6 +34,7 @@ mod core;
 mod devices;
 mod dispatch;
 mod effect;
+mod follow;
 mod guid;
 mod hosted;
 mod ipv6;
@@ -66,6 +68,6 @@ pub use self::{
     effect::{Effect, EffectDone, EffectId, Output},
     guid::connection_guid,
     plan::SystemPlan,
-    radio::{BandWish, RadioPlan, RadioWish, Refusal, radio_plan},
+    radio::{BandWish, ChannelRefusal, Lack, Limit, RadioPlan, RadioWish, Refusal, Survey, radio_plan},
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };

@@ -6,6 +6,7 @@
 //! leave MAC [timeout]                     it leaves
 //! adapter on|off                          the Wi-Fi adapter is plugged in or removed
 //! switch soft|hard on|off                 a radio switch is switched
+//! station MHZ|none                        the machine's own station is on another channel, or not connected
 //! crash                                   hostapd dies
 //! uplink INTERFACE|none                   the default route moves
 //! link add INTERFACE [MEDIA [incoming]]   an interface comes: wired, or `direct`, `bridge` and so on
@@ -89,6 +90,11 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
         ["adapter", state] => world.set_adapter(parse_state(state)?),
         ["switch", kind @ ("soft" | "hard"), state] => {
             world.set_switch(*kind == "hard", !parse_state(state)?)?;
+        }
+        ["station", "none"] => world.set_station(None)?,
+        ["station", mhz] => {
+            let mhz = mhz.parse().map_err(|_| format!("{mhz:?} is not a frequency in MHz"))?;
+            world.set_station(Some(mhz))?;
         }
         ["crash"] => world.crash_ap()?,
         ["uplink", "none"] => world.set_uplink(None),

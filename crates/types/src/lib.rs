@@ -28,6 +28,7 @@ pub mod station;
 pub mod text;
 pub mod time;
 pub mod view;
+pub mod wpa;
 
 pub use failure::{DriverError, DriverErrorKind, ErrorCode, Failure, Step};
 pub use key::{Key, KeyError, KeyRole, Passphrase, RawPsk};

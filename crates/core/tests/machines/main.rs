@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the events they are about")]
 
+mod follow;
 mod hosted;
 mod mapping;
 mod modes;
@@ -14,4 +15,5 @@ mod settings;
 mod sharing;
 mod table;
 mod transactions;
+mod wiphys;
 mod world;
