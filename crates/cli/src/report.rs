@@ -151,6 +151,11 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
             };
             lines.push(format!("  {:<14}{prefix}, {way}", "IPv6"));
         }
+        if sharing.rules_restored > 0 {
+            let times = sharing.rules_restored;
+            lines
+                .push(format!("  {:<14}rules that others removed were put back {times} time(s)", "firewall"));
+        }
         for detail in &sharing.detail {
             lines.push(format!("  {:<14}{}", "trouble", style.warn(detail)));
         }

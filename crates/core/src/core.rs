@@ -27,6 +27,7 @@ use crate::{
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
     follow::{Moving, RadarCheck},
+    guard::Guard,
     hosted::{Blocker, Hosted, Phase},
     job::{Claim, Job, UpRecord},
     keys,
@@ -96,6 +97,8 @@ pub struct Core {
     pub(crate) moved_itself: bool,
     /// Radar that is listened for.
     pub(crate) listening: Option<RadarCheck>,
+    /// Firewall rules that others took away.
+    pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// The WLAN part runs.
@@ -148,6 +151,7 @@ impl Core {
             moving: None,
             moved_itself: false,
             listening: None,
+            guard: Guard::default(),
             dns_down: None,
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
@@ -204,6 +208,7 @@ impl Core {
             PlatformEvent::Network(view) => self.network = view,
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
+            PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
         }
         self.settle(now);
     }
@@ -290,6 +295,7 @@ impl Core {
             self.refresh();
             self.follow(now.mono);
             let goal = self.goal();
+            self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
                 self.segment = segment;
@@ -539,6 +545,9 @@ impl Core {
                 }
             }
             Ok(EffectDone::Done) => {
+                if finished.lane == Step::Firewall {
+                    self.firewall_applied();
+                }
                 if finished.ap_stopped && self.hosted.phase() == Phase::Active {
                     // Made anew inside a transaction: stations come back by themselves.
                     self.hosted.clear_peers(&mut self.out);

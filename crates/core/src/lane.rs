@@ -92,6 +92,12 @@ impl<P: Clone + PartialEq + Debug> Lane<P> {
         }
     }
 
+    /// What held does not, and `target` is not applied before `retry_at`; `failure` says why. Nothing is under way.
+    pub(crate) fn hold(&mut self, target: P, retry_at: Monotonic, failure: String) {
+        self.state = None;
+        self.blocked = Some(Blocked { target, retry_at, due: false, failure });
+    }
+
     pub(crate) fn finish(
         &mut self,
         result: Result<EffectDone, Vec<DriverError>>,

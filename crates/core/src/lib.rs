@@ -35,6 +35,7 @@ mod devices;
 mod dispatch;
 mod effect;
 mod follow;
+mod guard;
 mod guid;
 mod hosted;
 mod ipv6;

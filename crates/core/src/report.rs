@@ -123,6 +123,7 @@ impl Core {
     pub(crate) fn sharing_view(&self) -> SharingView {
         let mut view =
             SharingView { mode: self.shared.mode, phase: self.sharing_phase(), ..SharingView::default() };
+        view.rules_restored = self.guard.restored();
         let served = self.lanes.served().and_then(|plan| plan.segment.as_ref());
         match (self.shared.mode, &self.shared.pair) {
             (SharingMode::Off, _) | (SharingMode::Full, None) => {}

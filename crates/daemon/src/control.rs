@@ -92,6 +92,7 @@ impl Observed {
             PlatformEvent::Radio(_) => 1,
             PlatformEvent::Network(_) => 2,
             PlatformEvent::Ap(ApEvent::StationStats(_)) => 3,
+            PlatformEvent::FirewallLost { .. } => 4,
             PlatformEvent::Ap(_) | PlatformEvent::Service(_) => 0,
         };
         let same = kind(&event);

@@ -20,7 +20,7 @@ use hn_nft::{
     Batch, Installed, Object, Request, Ruleset, compare,
     wire::{Content, Malformed, Record, replies},
 };
-use hn_ports::{Changed, Firewall};
+use hn_ports::{Changed, EventSink, Firewall};
 use hn_types::{
     DriverError, DriverErrorKind, IfName,
     plan::{FirewallPlan, FirewallSegment},
@@ -34,12 +34,14 @@ use rustix::{
     },
 };
 
+use self::watch::Watch;
 use crate::{
     netlink::{NETFILTER, errno_text},
     undo::{EntryId, Undo, UndoJournal},
 };
 
 mod foreign;
+mod watch;
 
 /// How long the kernel may take for one answer. It answers at once or something holds its lock.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -68,12 +70,23 @@ pub struct LinuxFirewall {
     resting: Option<Socket>,
     /// The segments in force, which were looked at when they began.
     held: Vec<FirewallSegment>,
+    /// Who is told when somebody else changes the table.
+    events: Option<EventSink>,
+    /// Since the first table was wanted.
+    watch: Option<Watch>,
 }
 
 impl LinuxFirewall {
     /// A lane that writes down in `journal` that it is about to make the table.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
-        Self { journal, entry: None, resting: None, held: Vec::new() }
+        Self { journal, entry: None, resting: None, held: Vec::new(), events: None, watch: None }
+    }
+
+    /// The same lane, which reports to `events` when somebody else removes or changes the table. It needs a
+    /// [`LocalSet`](tokio::task::LocalSet) then.
+    #[must_use]
+    pub fn watching(self, events: EventSink) -> Self {
+        Self { events: Some(events), ..self }
     }
 
     /// Makes the table be `wanted`: in one transaction, with the old one in force until it succeeds.
@@ -84,8 +97,15 @@ impl LinuxFirewall {
     /// was installed and read back as something else.
     pub async fn install(&mut self, wanted: &Ruleset) -> Result<Changed, DriverError> {
         let remove = wanted.chains.is_empty();
+        if remove {
+            self.expect(None);
+        } else {
+            // The ears first, then the look.
+            self.listen();
+        }
         match read(wanted, None).await {
             Ok(Ok(())) => {
+                self.expect(Some(wanted));
                 self.remember(remove)?;
                 return Ok(Changed::No);
             }
@@ -108,8 +128,13 @@ impl LinuxFirewall {
                 return Err(error);
             }
         };
+        self.expect(Some(wanted));
         let compared = read(wanted, Some(&mut kernel)).await;
         self.resting = Some(kernel.socket);
+        if !matches!(compared, Ok(Ok(()))) {
+            // Said by the answer.
+            self.expect(None);
+        }
         compared?.map_err(|difference| {
             DriverError::new(
                 DriverErrorKind::Io,
@@ -122,6 +147,29 @@ impl LinuxFirewall {
         self.remember(remove)?;
         tracing::debug!(elapsed_us = begun.elapsed().as_micros(), "firewall table replaced:\n{wanted}");
         Ok(Changed::Yes)
+    }
+
+    /// Begins to hear what others do, if somebody wants to know.
+    fn listen(&mut self) {
+        if self.watch.is_none()
+            && let Some(events) = &self.events
+        {
+            self.watch = Watch::start(events.clone())
+                .inspect_err(
+                    |error| tracing::warn!(%error, "changes of the firewall by others are not followed"),
+                )
+                .ok();
+        }
+        if let Some(watch) = &self.watch {
+            watch.listen();
+        }
+    }
+
+    /// What the kernel has to have from here on.
+    fn expect(&self, wanted: Option<&Ruleset>) {
+        if let Some(watch) = &self.watch {
+            watch.expect(wanted.filter(|wanted| !wanted.chains.is_empty()));
+        }
     }
 
     /// The journal says that the table exists exactly when it does.

@@ -15,6 +15,7 @@ pub mod firewall;
 pub mod forwarding;
 mod hostapd;
 pub mod links;
+pub mod neighbour;
 mod netlink;
 pub mod network;
 mod packet;

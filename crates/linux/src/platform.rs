@@ -85,12 +85,12 @@ impl Platform for LinuxPlatform {
         let services = LinuxServices::open(services, Rc::clone(&journal), events.clone());
         let worker = services.trouble();
         let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone());
-        let watch = Watch::open(resolvers, Rc::clone(&journal), events)?;
+        let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
         Ok(Lanes {
             radio,
             links: LinuxLinks::new(Rc::clone(&journal), Some(watch)),
             forwarding: LinuxForwarding::new(Rc::clone(&journal)),
-            firewall: LinuxFirewall::new(journal),
+            firewall: LinuxFirewall::new(journal).watching(events),
             services,
             dependencies: dependencies::look(worker),
             stations: LinuxRadio::stations(),

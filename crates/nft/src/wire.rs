@@ -201,6 +201,16 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Whether it is our table or something in it, also in an announcement that it is gone.
+    pub fn ours(&self) -> bool {
+        // Whatever belongs to a table names it first; the table itself does too.
+        let named = || {
+            let ([name], _) = pick(self.attributes, [attribute::TABLE_NAME]).ok()?;
+            name.and_then(text_of)
+        };
+        self.family == INET && self.kind != message::NEW_GENERATION && named() == Some(crate::TABLE)
+    }
+
     /// The generation of the whole rule set, if this is the answer to [`Request::Generation`](crate::Request).
     pub fn generation(&self) -> Option<u32> {
         if self.kind != message::NEW_GENERATION {

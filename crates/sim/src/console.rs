@@ -8,6 +8,7 @@
 //! switch soft|hard on|off                 a radio switch is switched
 //! station MHZ|none                        the machine's own station is on another channel, or not connected
 //! crash                                   hostapd dies
+//! firewall lost                           another program removes the firewall rules
 //! uplink INTERFACE|none                   the default route moves
 //! link add INTERFACE [MEDIA [incoming]]   an interface comes: wired, or `direct`, `bridge` and so on
 //! link remove INTERFACE                   an interface goes
@@ -97,6 +98,7 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
             world.set_station(Some(mhz))?;
         }
         ["crash"] => world.crash_ap()?,
+        ["firewall", "lost"] => world.lose_firewall()?,
         ["uplink", "none"] => world.set_uplink(None),
         ["uplink", interface] => world.set_uplink(Some(parse_name(interface)?)),
         ["link", "add", interface, rest @ ..] => {

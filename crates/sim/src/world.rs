@@ -326,6 +326,15 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn lose_firewall(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.applied.firewall) == FirewallPlan::default() {
+            return Err("no rules are in force".to_owned());
+        }
+        let cause = "inet hostednet: wanted a table, found no table".to_owned();
+        self.events.emit(PlatformEvent::FirewallLost { cause });
+        Ok(())
+    }
+
     pub(crate) fn set_uplink(&mut self, interface: Option<IfName>) {
         self.default_route = interface;
         self.events.emit(PlatformEvent::Network(self.network_view()));

@@ -47,6 +47,7 @@ pub struct Product {
     pub configuration: PathBuf,
     marker: String,
     namespace: Option<String>,
+    environment: Vec<(String, String)>,
     daemon: Option<Background>,
     _folders: tempfile::TempDir,
 }
@@ -68,6 +69,7 @@ impl Product {
             configuration: at("hostednet.toml"),
             marker: place.name().unwrap_or("machine").to_owned(),
             namespace: place.name().map(str::to_owned),
+            environment: Vec::new(),
             daemon: None,
             _folders: folders,
         })
@@ -88,6 +90,11 @@ impl Product {
     /// If it cannot be written.
     pub fn configure(&self, text: &str) -> Result<()> {
         Ok(std::fs::write(&self.configuration, text)?)
+    }
+
+    /// Gives the service a variable, from its next start on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts the service and waits until it answers.
@@ -111,6 +118,7 @@ impl Product {
             command.arg("--config").arg(&self.configuration);
         }
         command.env("HN_LAB", &self.marker).env_remove("NOTIFY_SOCKET");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "info");
         }

@@ -2,140 +2,84 @@
 //! it prints is carried out to the letter – after which a device is online.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::fs;
-
+use anyhow::Result;
 use hn_testlab::command::Background;
 use hn_testlab::lease::Client;
-use hn_testlab::wired::{PRIVATE, PUBLIC, SETTLE, Wired};
+use hn_testlab::neighbour::{self, Machine};
+use hn_testlab::wired::{PRIVATE, PUBLIC, SETTLE};
 use hn_testlab::{Tier, require, wait};
 
-/// A router, and what its commands see in place of the machine's own files.
+/// A router with a neighbour and the service running.
 struct Neighbour {
-    scene: Wired,
-    /// Bind mounts and variables of every command.
-    prelude: String,
+    machine: Machine,
 }
 
 impl Neighbour {
     /// `None` where this tier cannot run.
     fn new() -> Option<Self> {
+        Self::with(|_| Ok(neighbour::Neighbour::default()))
+    }
+
+    /// With a neighbour that is there before the service starts.
+    fn with(set_up: fn(&mut Machine) -> Result<neighbour::Neighbour>) -> Option<Self> {
         if require(Tier::Namespaces).is_missing() {
             return None;
         }
-        let mut scene = Wired::prepare().unwrap();
-        scene.product.start(&scene.router).unwrap();
-        Some(Self { scene, prelude: String::new() })
+        let mut machine = Machine::new().unwrap();
+        set_up(&mut machine).unwrap();
+        machine.scene.product.start(&machine.scene.router).unwrap();
+        Some(Self { machine })
     }
 
-    /// Runs a script on the router; it must succeed.
     fn sh(&self, script: &str) -> String {
-        let mut command = self.scene.router.command("sh");
-        command.args(["-ec", &format!("{}\n{script}", self.prelude)]);
-        let output = command.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{script}\n{}{}", text(&output.stdout), text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    /// Shows a private copy of a folder or file to every command.
-    fn private_copy(&mut self, path: &str) {
-        let copy = self.scene.router.files().join(path.replace('/', "+"));
-        let copy = copy.display();
-        self.sh(&format!("cp -a {path} {copy}"));
-        self.prelude.push_str(&format!("mount --bind {copy} {path}\n"));
+        self.machine.sh(script).unwrap()
     }
 
     /// Sharing is refused naming `owner`; nothing is left; what the refusal says to run makes it work.
     fn refused_until_the_remedy_is_run(&mut self, owner: &str) {
-        let before = hn_testlab::state::SystemState::capture(&self.scene.router, &[]).unwrap();
-        let refused = self.scene.product.attempt(["share", PUBLIC, PRIVATE[0]]).unwrap();
-        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-        let said = &refused.stderr;
+        let (said, remedy) = self.machine.refusal().unwrap();
         assert!(said.contains(&format!("{owner} drops ")), "{owner} is not named in {said}");
-        let (difference, _) = before.restored(&self.scene.router, &[], SETTLE).unwrap();
-        assert!(difference.is_empty(), "the refused start left:\n{difference}");
-        let remedy = said.lines().find_map(|line| line.trim().strip_prefix("try: ")).unwrap();
+        let remedy = &remedy;
         self.sh(remedy);
-        self.scene.share(&[PRIVATE[0]]).unwrap_or_else(|error| panic!("after {remedy:?}: {error:#}"));
-        self.scene.online(0, Client::Udhcpc).unwrap_or_else(|error| panic!("after {remedy:?}: {error:#}"));
-        self.scene.product.run(["unshare"]).unwrap();
+        self.machine.scene.share(&[PRIVATE[0]]).unwrap_or_else(|error| panic!("after {remedy:?}: {error:#}"));
+        self.machine
+            .scene
+            .online(0, Client::Udhcpc)
+            .unwrap_or_else(|error| panic!("after {remedy:?}: {error:#}"));
+        self.machine.scene.product.run(["unshare"]).unwrap();
     }
 
     /// Sharing works as it is.
     fn works(&mut self) {
-        self.scene.share(&[PRIVATE[0]]).unwrap();
-        self.scene.online(0, Client::Udhcpc).unwrap();
-        self.scene.product.run(["unshare"]).unwrap();
+        self.machine.scene.share(&[PRIVATE[0]]).unwrap();
+        self.machine.scene.online(0, Client::Udhcpc).unwrap();
+        self.machine.scene.product.run(["unshare"]).unwrap();
     }
 }
 
 #[test]
 fn failure_1_ufw_is_named_and_its_own_commands_open_it() {
-    let Some(mut neighbour) = Neighbour::new() else { return };
-    for path in ["/etc/ufw", "/etc/default/ufw", "/var/log"] {
-        neighbour.private_copy(path);
-    }
-    neighbour.sh("ufw --force enable");
-    assert!(neighbour.sh("ufw status").contains("active"));
+    let Some(mut neighbour) = Neighbour::with(neighbour::ufw) else { return };
     neighbour.refused_until_the_remedy_is_run("ufw");
     neighbour.sh("ufw --force disable");
 }
 
 #[test]
-fn failure_1_firewalld_is_named_and_its_own_command_opens_it() {
-    let Some(mut neighbour) = Neighbour::new() else { return };
-    let files = neighbour.scene.router.files().display().to_string();
-    for path in ["/etc/firewalld", "/var/log"] {
-        neighbour.private_copy(path);
-    }
-    neighbour.prelude.push_str(&format!("export DBUS_SYSTEM_BUS_ADDRESS=unix:path={files}/bus\n"));
-    let _bus = daemon(
-        &neighbour,
-        &format!("exec dbus-daemon --system --nofork --nopidfile --address=unix:path={files}/bus"),
-    );
-    wait::holds("the bus", SETTLE, || Ok(fs::exists(format!("{files}/bus"))?)).unwrap();
-    let _firewalld = daemon(&neighbour, "exec firewalld --nofork --nopid");
-    wait::holds("firewalld", SETTLE, || {
-        let mut command = neighbour.scene.router.command("sh");
-        command.args(["-ec", &format!("{}\nfirewall-cmd --state", neighbour.prelude)]);
-        Ok(command.output()?.status.success())
-    })
-    .unwrap();
+fn failure_1_firewalld_that_cannot_be_asked_is_named_and_its_own_command_opens_it() {
+    // On a bus that the service does not see.
+    let Some(mut neighbour) = Neighbour::with(|machine| {
+        machine.system_bus(false)?;
+        neighbour::firewalld_on_bus(machine)?;
+        Ok(neighbour::Neighbour::default())
+    }) else {
+        return;
+    };
     neighbour.refused_until_the_remedy_is_run("firewalld");
 }
 
-/// A program of the neighbour that stays; it ends with the value.
-fn daemon(neighbour: &Neighbour, script: &str) -> Background {
-    let mut command = neighbour.scene.router.command("sh");
-    command.args(["-ec", &format!("{}\n{script}", neighbour.prelude)]);
-    Background::spawn(&mut command).unwrap()
-}
-
-/// The rules of Docker 24 as it gives them to iptables.
-const DOCKER: &str = "
-    iptables -t nat -N DOCKER
-    iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
-    iptables -t nat -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
-    iptables -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
-    iptables -t nat -A DOCKER -i docker0 -j RETURN
-    for chain in DOCKER DOCKER-ISOLATION-STAGE-1 DOCKER-ISOLATION-STAGE-2 DOCKER-USER; do iptables -N $chain; done
-    iptables -P FORWARD DROP
-    iptables -A FORWARD -j DOCKER-USER
-    iptables -A FORWARD -j DOCKER-ISOLATION-STAGE-1
-    iptables -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-    iptables -A FORWARD -o docker0 -j DOCKER
-    iptables -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
-    iptables -A FORWARD -i docker0 -o docker0 -j ACCEPT
-    iptables -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
-    iptables -A DOCKER-ISOLATION-STAGE-1 -j RETURN
-    iptables -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
-    iptables -A DOCKER-ISOLATION-STAGE-2 -j RETURN
-    iptables -A DOCKER-USER -j RETURN";
-
 #[test]
 fn failure_2_docker_is_named_and_its_user_chain_opens_it() {
-    let Some(mut neighbour) = Neighbour::new() else { return };
-    neighbour.sh(DOCKER);
+    let Some(mut neighbour) = Neighbour::with(neighbour::docker) else { return };
     neighbour.refused_until_the_remedy_is_run("Docker");
 }
 
@@ -181,7 +125,7 @@ fn failure_2_the_lock_of_a_vpn_application_is_named() {
             }
         }
 END");
-    let refused = neighbour.scene.product.attempt(["share", PUBLIC, PRIVATE[0]]).unwrap();
+    let refused = neighbour.machine.scene.product.attempt(["share", PUBLIC, PRIVATE[0]]).unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stderr.contains("mullvad drops "), "{}", refused.stderr);
     assert!(refused.stderr.contains("turn its lock off"), "{}", refused.stderr);
@@ -225,10 +169,90 @@ END",
 #[test]
 fn who_closes_the_way_later_does_not_end_what_runs() {
     let Some(mut neighbour) = Neighbour::new() else { return };
-    neighbour.scene.share(&[PRIVATE[0]]).unwrap();
-    neighbour.scene.online(0, Client::Udhcpc).unwrap();
+    neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
+    neighbour.machine.scene.online(0, Client::Udhcpc).unwrap();
     neighbour.sh("iptables -P FORWARD DROP");
-    neighbour.scene.product.run(["unshare"]).unwrap();
-    let refused = neighbour.scene.product.attempt(["share", PUBLIC, PRIVATE[0]]).unwrap();
+    neighbour.machine.scene.product.run(["unshare"]).unwrap();
+    let refused = neighbour.machine.scene.product.attempt(["share", PUBLIC, PRIVATE[0]]).unwrap();
     assert!(refused.stderr.contains("rules of iptables"), "{}", refused.stderr);
+}
+
+/// What `hostednet monitor` has told about rules that were put back.
+fn put_back(monitor: &Background) -> usize {
+    monitor.log().lines().filter(|line| line.contains("another program") && line.contains("put back")).count()
+}
+
+/// A router that shares, with a client online behind it and somebody who watches.
+fn sharing() -> Option<(Neighbour, Background)> {
+    let mut neighbour = Neighbour::new()?;
+    neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
+    neighbour.machine.scene.online(0, Client::Udhcpc).unwrap();
+    let monitor = neighbour.machine.scene.product.stay(["monitor"]).unwrap();
+    Some((neighbour, monitor))
+}
+
+/// Somebody does this to the rules: our table is soon again as it was, that is told, and the client is online.
+fn survives(neighbour: &mut Neighbour, monitor: &Background, damage: &str) {
+    let table = |neighbour: &Neighbour| {
+        let mut command = neighbour.machine.scene.router.command("nft");
+        let output = command.args(["-s", "list", "table", "inet", "hostednet"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let (before, told) = (table(neighbour), put_back(monitor));
+    assert!(before.contains("masquerade"), "{before}");
+    neighbour.sh(damage);
+    wait::holds(&format!("the table after `{damage}`"), BACK, || {
+        Ok(put_back(monitor) > told && table(neighbour) == before)
+    })
+    .unwrap_or_else(|error| {
+        panic!("{error:#}\n{}\n{}", monitor.log(), neighbour.machine.scene.product.log())
+    });
+    neighbour
+        .machine
+        .scene
+        .online(0, Client::Udhcpc)
+        .unwrap_or_else(|error| panic!("after {damage:?}: {error:#}"));
+    assert_eq!(neighbour.machine.scene.product.field("/sharing/phase").unwrap(), "running");
+}
+
+/// Rules are back within seconds.
+const BACK: std::time::Duration = std::time::Duration::from_secs(5);
+
+#[test]
+fn failure_16_rules_survive_a_flush_of_the_whole_ruleset() {
+    let Some((mut neighbour, monitor)) = sharing() else { return };
+    survives(&mut neighbour, &monitor, "nft flush ruleset");
+    neighbour.machine.scene.product.run(["unshare"]).unwrap();
+    assert_eq!(neighbour.sh("nft list ruleset"), "", "what is not wanted does not come back");
+}
+
+#[test]
+fn failure_16_rules_survive_the_loss_of_one_chain_and_a_reload_of_nftables() {
+    let Some((mut neighbour, monitor)) = sharing() else { return };
+    survives(
+        &mut neighbour,
+        &monitor,
+        "nft 'flush chain inet hostednet postrouting; delete chain inet hostednet postrouting'",
+    );
+    // As /etc/nftables.conf of every distribution begins.
+    let reload = "printf 'flush ruleset\\ntable inet filter { chain input { type filter hook input priority 0; }; }\\n' | nft -f -";
+    survives(&mut neighbour, &monitor, reload);
+    assert!(neighbour.sh("nft list tables").contains("inet filter"), "theirs is theirs");
+}
+
+#[test]
+fn failure_16_who_flushes_in_a_loop_does_not_make_us_spin() {
+    let Some((neighbour, monitor)) = sharing() else { return };
+    let told = |monitor: &Background| monitor.log().contains("keeps removing");
+    wait::holds("the complaint", SETTLE, || {
+        neighbour.sh("nft flush ruleset");
+        Ok(told(&monitor))
+    })
+    .unwrap();
+    let detail = neighbour.machine.scene.product.field("/sharing/detail").unwrap().to_string();
+    assert!(detail.contains("keeps removing"), "{detail}");
+    // Nothing is forwarded without rules, and they come back by themselves when that somebody stops.
+    assert_eq!(neighbour.sh("cat /proc/sys/net/ipv4/conf/lan0/forwarding").trim(), "0");
+    wait::holds("the rules", SETTLE, || Ok(neighbour.sh("nft list ruleset").contains("hostednet"))).unwrap();
+    neighbour.machine.scene.product.await_field("/sharing/detail", &serde_json::json!([]), SETTLE).unwrap();
 }

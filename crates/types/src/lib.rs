@@ -18,6 +18,7 @@ pub mod network;
 pub mod observed;
 pub mod part;
 pub mod plan;
+pub mod portmap;
 pub mod radio;
 pub mod reason;
 pub mod security;

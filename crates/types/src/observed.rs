@@ -18,6 +18,12 @@ pub enum PlatformEvent {
     Ap(ApEvent),
     /// Something about the protocol servers.
     Service(ServiceEvent),
+    /// The firewall rules in force are not those that were applied last: another program removed or changed them.
+    /// Emitted once; again only after the firewall was applied again.
+    FirewallLost {
+        /// What was found instead, lower case, without a full stop.
+        cause: String,
+    },
 }
 
 /// What happens to a running access point.

@@ -222,6 +222,9 @@ pub struct SharingView {
     /// IPv6 of the segment.
     #[serde(default)]
     pub ipv6: Ipv6Sharing,
+    /// How often firewall rules that another program removed or changed were put back since the service started.
+    #[serde(default)]
+    pub rules_restored: u32,
 }
 
 /// IPv6 of the private segment.

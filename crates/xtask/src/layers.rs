@@ -88,7 +88,11 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("rtnetlink", &["linux", "bench", "testlab"], "links are the platform's"),
     ("wl-nl80211", &["linux"], "radios are the platform's"),
     ("netlink-sys", &["linux", "bench", "testlab"], "netlink is the platform's"),
-    ("zbus", &["ipc", "daemon", "client", "testlab"], "the bus is spoken at the edge"),
+    (
+        "zbus",
+        &["ipc", "daemon", "client", "linux", "testlab"],
+        "the bus is spoken at the edges: with our clients and our neighbours",
+    ),
     ("ratatui", &["cli"], "screens are the command line's"),
     ("seccompiler", &["worker"], "the sandbox is the worker's"),
     ("landlock", &["worker"], "the sandbox is the worker's"),

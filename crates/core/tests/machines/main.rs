@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the events they are about")]
 
 mod follow;
+mod guard;
 mod hosted;
 mod mapping;
 mod modes;

@@ -236,6 +236,14 @@ impl World {
         self.drain();
     }
 
+    /// Another program flushes the firewall and the platform sees it. That nothing is without rules cannot be asked
+    /// of the core then; that they come back can.
+    pub(crate) fn flush(&mut self) {
+        self.applied.firewall = FirewallPlan::default();
+        self.disorder = true;
+        self.platform(PlatformEvent::FirewallLost { cause: "no table".into() });
+    }
+
     pub(crate) fn ap(&mut self, event: ApEvent) {
         self.platform(PlatformEvent::Ap(event));
     }

@@ -326,7 +326,10 @@ mod tests {
             let lost = Rc::new(Cell::new(false));
             let reporter = Reporter::new(EventSink::new(move |event| match event {
                 PlatformEvent::Ap(event) => sink.borrow_mut().push(event),
-                PlatformEvent::Radio(_) | PlatformEvent::Network(_) | PlatformEvent::Service(_) => {}
+                PlatformEvent::Radio(_)
+                | PlatformEvent::Network(_)
+                | PlatformEvent::Service(_)
+                | PlatformEvent::FirewallLost { .. } => {}
             }));
             let questions = control.clone();
             let session = Session {

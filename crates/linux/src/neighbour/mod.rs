@@ -1,0 +1,3 @@
+//! Other programs that manage the same network: asked by the door they have, at run-time only, never edited.
+
+pub mod bus;
