@@ -229,6 +229,10 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
                 ipv6: None,
             });
         }
+        // Inside a bridge it is the bridge that carries, and not only between devices of the access point.
+        if ap.isolated && ap_bridge.is_none() {
+            plan.firewall.isolated.insert(ap.interface);
+        }
         let Secured { wpa, sae, detail: _ } = ap.secured(&around.keys);
         plan.ap = Some(ApPlan {
             wiphy: ap.radio.wiphy,

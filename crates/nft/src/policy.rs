@@ -29,7 +29,12 @@ impl Ruleset {
         let mut input = Vec::new();
         let mut postrouting = Vec::new();
         for (number, segment) in plan.segments.iter().enumerate() {
-            let parts = Parts { segment, number: number + 1, index: &index };
+            let parts = Parts {
+                segment,
+                number: number + 1,
+                isolated: plan.isolated.contains(&segment.interface),
+                index: &index,
+            };
             forward.extend(parts.forward());
             guards.extend(parts.guard());
             branches.push(parts.outward());
@@ -59,6 +64,7 @@ impl Ruleset {
 struct Parts<'a, F> {
     segment: &'a FirewallSegment,
     number: usize,
+    isolated: bool,
     index: &'a F,
 }
 
@@ -185,13 +191,15 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             rules.extend(self.both_ways(Side::Out, public, rest, &format!("{private} to {public}")));
         }
         // A bridge hands what it carries between its own ports to this hook when br_netfilter is on.
-        rules.push(Rule {
-            statements: vec![
-                on(Side::Out, Op::Is, Compared::Name(private)),
-                Statement::Verdict(Verdict::Accept),
-            ],
-            comment: format!("inside {private}"),
-        });
+        if !self.isolated {
+            rules.push(Rule {
+                statements: vec![
+                    on(Side::Out, Op::Is, Compared::Name(private)),
+                    Statement::Verdict(Verdict::Accept),
+                ],
+                comment: format!("inside {private}"),
+            });
+        }
         rules.push(dropped(Vec::new(), format!("{private} to elsewhere, or with a foreign source")));
         Chain { name: self.outward_name(), hook: None, rules }
     }

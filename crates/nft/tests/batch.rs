@@ -323,7 +323,7 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 internal_port,
             })
             .collect();
-        FirewallPlan { segments, forwards, closed }
+        FirewallPlan { segments, forwards, closed, ..FirewallPlan::default() }
     })
 }
 

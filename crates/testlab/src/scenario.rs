@@ -11,6 +11,7 @@ mod hardware;
 mod keys;
 mod lab;
 mod leave;
+mod outage;
 mod serve;
 
 use std::collections::VecDeque;
@@ -98,6 +99,7 @@ pub fn all() -> Vec<Scenario> {
         leave::SCENARIOS,
         broken::SCENARIOS,
         air::SCENARIOS,
+        outage::SCENARIOS,
     ]
     .concat()
 }

@@ -194,6 +194,8 @@ pub struct FirewallPlan {
     pub forwards: Vec<PortForward>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
+    /// Segments whose devices this host does not connect with each other.
+    pub isolated: BTreeSet<IfName>,
 }
 
 /// A port of the host that leads to a device of a segment.

@@ -51,7 +51,6 @@ impl BandWish {
 }
 
 /// What the administrator wishes of the radio.
-#[expect(clippy::struct_excessive_bools, reason = "independent permissions")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RadioWish {
     /// Only this adapter: `phy0`, or the name of an interface on it.

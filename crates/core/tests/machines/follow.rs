@@ -217,6 +217,46 @@ fn wpa3_that_is_impossible_is_refused_by_name() {
 }
 
 #[test]
+fn isolated_devices_are_not_connected_by_way_of_the_host_either() {
+    let mut world = World::new();
+    let isolated = ApSettings { isolated: Some(true), ..ApSettings::default() };
+    world.root(Command::SetAccessPoint(isolated)).unwrap();
+    world.root(Command::ForceStart).unwrap();
+    assert!(world.applied.ap.as_ref().unwrap().isolated);
+    assert_eq!(world.applied.firewall.isolated, [name("hnap0")].into());
+    let shown = world.snapshot().hosted_network.access_point;
+    assert!(shown.isolated && !shown.hidden);
+    // A running network stops when its settings change, and what was not named stays.
+    world.root(Command::SetAccessPoint(ApSettings { hidden: Some(true), ..ApSettings::default() })).unwrap();
+    assert_eq!(world.applied.firewall.isolated, [].into());
+    world.root(Command::ForceStart).unwrap();
+    let ap = world.applied.ap.as_ref().unwrap();
+    assert!(ap.isolated && ap.hidden);
+}
+
+#[test]
+fn the_address_of_the_access_point_follows_its_policy() {
+    use hn_types::settings::AddressPolicy;
+    let start = |world: &mut World, address| {
+        let settings = ApSettings { address: Some(address), ..ApSettings::default() };
+        world.root(Command::SetAccessPoint(settings)).unwrap();
+        world.root(Command::ForceStart).unwrap();
+        let view = world.snapshot().hosted_network;
+        assert!(view.bssid.unwrap().is_local() && !view.bssid.unwrap().is_multicast());
+        (view.bssid.unwrap(), view.device_guid.unwrap())
+    };
+    let mut world = World::new();
+    let (permanent, guid) = start(&mut world, AddressPolicy::Permanent);
+    assert_eq!(start(&mut world, AddressPolicy::Permanent).0, permanent);
+    let (stable, other) = start(&mut world, AddressPolicy::Stable);
+    assert_ne!(stable, permanent);
+    assert_eq!(other, guid, "the adapter is the same whatever its address");
+    assert_eq!(start(&mut world, AddressPolicy::Stable).0, stable);
+    let (random, _) = start(&mut world, AddressPolicy::Random);
+    assert!(random != stable && random != start(&mut world, AddressPolicy::Random).0);
+}
+
+#[test]
 fn no_effect_names_a_key_of_sae_where_wpa2_runs() {
     let mut world = World::new();
     world.root(Command::ForceStart).unwrap();

@@ -80,6 +80,10 @@ pub(crate) fn locate(configured: Option<&Path>) -> Result<PathBuf, DriverError> 
     if let Some(path) = configured {
         return if is_program(path) {
             Ok(path.to_owned())
+        } else if path.is_file() {
+            let cause = "this service may not run it: the file is not marked as a program";
+            Err(DriverError::new(DriverErrorKind::Denied, "start hostapd", path.display(), cause)
+                .with_remedy(format!("chmod +x {}", path.display())))
         } else {
             Err(missing(path, "the configured program does not exist")
                 .with_remedy("correct the configuration"))
@@ -131,7 +135,7 @@ impl Hostapd {
         let global = dir.join("global");
         let arguments = [OsStr::new("-g"), global.as_os_str()];
         let process = Process::spawn(program, &arguments, Some(psk.inherited()))
-            .map_err(|error| io_failure(op, program, &error))?;
+            .map_err(|error| not_run(op, program, &error))?;
         Ok(Self {
             process,
             psk,
@@ -415,6 +419,18 @@ impl Drop for Hostapd {
     }
 }
 
+/// Why a program that is there could not be started. A refusal by the system is not a lack (peers §3, no. 8).
+fn not_run(op: &str, program: &Path, error: &io::Error) -> DriverError {
+    let failure = io_failure(op, program, error);
+    if failure.kind != DriverErrorKind::Denied {
+        return failure;
+    }
+    let cause = format!("this service may not run it: {}", failure.cause);
+    DriverError { cause, ..failure }.with_remedy(
+        "look for a denial by AppArmor or SELinux in the journal of the kernel, and whether its file system is mounted noexec",
+    )
+}
+
 /// Makes `dir` empty and ours alone.
 fn make_private(dir: &Path) -> io::Result<()> {
     remove_dir(dir)?;
@@ -440,6 +456,24 @@ mod tests {
         assert_eq!(error.kind, DriverErrorKind::Unsupported);
         assert_eq!(error.target, "/nonexistent/hostapd");
         assert!(!error.remedy.is_empty());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn failure_8_a_program_that_may_not_be_run_is_not_called_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hostapd");
+        fs::write(&file, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+        let error = locate(Some(&file)).unwrap_err();
+        assert_eq!(error.kind, DriverErrorKind::Denied);
+        assert!(error.cause.contains("may not run") && error.remedy.contains("chmod"), "{error}");
+        // What the kernel says when a policy forbids it: the same answer as for a file without the mark.
+        let run = dir.path().join("run");
+        let error = tokio::task::LocalSet::new()
+            .run_until(async { Hostapd::spawn(&file, &run, "hnap0".parse().unwrap()).unwrap_err() })
+            .await;
+        assert_eq!((error.kind, error.errno), (DriverErrorKind::Denied, Some(libc::EACCES)));
+        assert!(error.cause.contains("may not run") && error.remedy.contains("AppArmor"), "{error}");
     }
 
     #[tokio::test(flavor = "current_thread")]
