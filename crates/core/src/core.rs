@@ -11,7 +11,7 @@ use hn_types::{
     DriverError, DriverErrorKind, ErrorCode, Failure, IfName, Key, Monotonic, Now, Reason, Step,
     StoredSettings, Subnet4,
     network::NetworkView,
-    observed::{ApEvent, PlatformEvent, ServiceEvent, ServiceTrouble},
+    observed::{ApEvent, MovedPort, PlatformEvent, ServiceEvent, ServiceTrouble},
     part::{MissingDependency, StartType},
     plan::LinkAddress,
     radio::{RadioView, channel_of},
@@ -33,10 +33,12 @@ use crate::{
     keys,
     lane::Finished,
     lanes::Lanes,
-    plan::{self, Intent, Surroundings, SystemPlan},
+    plan::{self, Intent, Surroundings, SystemPlan, public_side},
     radio::{self, Refusal, radio_plan},
+    renumber::Moves,
     roles::Half,
     sessions::Sessions,
+    steering::Former,
     subnet::Subnets,
     transact::Refused,
 };
@@ -87,6 +89,8 @@ pub struct Core {
     /// What connections are to be while one side of a pair is missing.
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
+    former: Former,
+    pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// The protection with which the last start of an adapter failed.
@@ -101,6 +105,8 @@ pub struct Core {
     pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
+    /// Ports of the name server that are not 53, because another program holds that, and who does.
+    pub(crate) dns_moved: (Vec<MovedPort>, String),
     /// The WLAN part runs.
     pub(crate) wlan: bool,
     /// The SharedAccess part was started for itself: it runs even while nothing is shared.
@@ -145,6 +151,8 @@ impl Core {
             shared: Shared::default(),
             half: Half::default(),
             subnets: Subnets::default(),
+            former: Former::default(),
+            moves: Moves::default(),
             devices: Devices::default(),
             troubles: BTreeMap::new(),
             refused: None,
@@ -153,6 +161,7 @@ impl Core {
             listening: None,
             guard: Guard::default(),
             dns_down: None,
+            dns_moved: (Vec::new(), String::new()),
             wlan: start_types.wlan == StartType::Automatic,
             shared_access: start_types.shared_access == StartType::Automatic,
             missing: Vec::new(),
@@ -205,7 +214,10 @@ impl Core {
     pub fn handle_platform_event(&mut self, event: PlatformEvent, now: Now) {
         match event {
             PlatformEvent::Radio(view) => self.radio_changed(view),
-            PlatformEvent::Network(view) => self.network = view,
+            PlatformEvent::Network(view) => {
+                self.lanes.check_steering(&view);
+                self.network = view;
+            }
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
@@ -278,13 +290,16 @@ impl Core {
             reservations: &self.settings.reservations,
             subnets: self.subnets,
             domain: &self.config.domain,
-            lease_time: self.config.lease_time,
+            lease_time: self.lease_time(),
+            moves: self.moves.count,
             host_name,
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
+            moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
+            former: &self.former,
         };
         plan::goal(&self.intent, &around)
     }
@@ -294,6 +309,9 @@ impl Core {
         loop {
             self.refresh();
             self.follow(now.mono);
+            let full = self.intent.full.as_ref();
+            let public = full.and_then(|pair| public_side(pair, &self.network));
+            self.former.note(public, full.is_some());
             let goal = self.goal();
             self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
@@ -302,6 +320,7 @@ impl Core {
                 self.devices.clear();
                 self.troubles.clear();
                 self.dns_down = None;
+                self.dns_moved = (Vec::new(), String::new());
             }
             for address in &goal.links.addresses {
                 if !self.own_addresses.contains(address) {
@@ -487,6 +506,12 @@ impl Core {
             ServiceEvent::LeaseEnded { mac, address } => self.devices.ended(mac, address, &mut self.out),
             ServiceEvent::Leases { leases, more, first } => {
                 self.devices.list(leases, first, more, &self.hosted, limit);
+            }
+            ServiceEvent::DnsMoved { moved, cause } => {
+                if !cause.is_empty() && self.dns_moved.1 != cause {
+                    self.trouble("DNS", &cause);
+                }
+                self.dns_moved = (moved, cause);
             }
             ServiceEvent::Dns { serving: true, .. } => self.dns_down = None,
             ServiceEvent::Dns { serving: false, cause } => {

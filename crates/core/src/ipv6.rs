@@ -70,7 +70,10 @@ pub(crate) fn rung(
     let prefix = Some(Addresses::of(machine_id).host.network());
     match public {
         None => none(prefix, "no public connection is there at the moment".into()),
-        Some(public) if !network.ipv6.uplinks.contains(&public) => {
+        Some(public)
+            if !network.ipv6.uplinks.contains(&public)
+                && !network.ipv6.ways.iter().any(|way| way.interface == public) =>
+        {
             none(prefix, format!("{public} has no IPv6 default route"))
         }
         Some(_) => Ipv6Sharing { source: Ipv6Source::Nat66, prefix, detail: String::new() },

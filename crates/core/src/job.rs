@@ -41,12 +41,19 @@ pub(crate) struct Change {
     pub(crate) standalone_off: bool,
     /// A new temporary secondary key, or none.
     pub(crate) temporary: Option<Option<Key>>,
+    /// Other networks for the segments that are served.
+    pub(crate) renumber: Option<Subnets>,
 }
 
 impl Change {
     /// Nothing but waiting until the lanes have followed the settings.
-    pub(crate) const KEEP: Self =
-        Self { hosted: HostedChange::Keep, full: None, standalone_off: false, temporary: None };
+    pub(crate) const KEEP: Self = Self {
+        hosted: HostedChange::Keep,
+        full: None,
+        standalone_off: false,
+        temporary: None,
+        renumber: None,
+    };
 
     pub(crate) const fn hosted(hosted: HostedChange) -> Self {
         Self { hosted, ..Self::KEEP }

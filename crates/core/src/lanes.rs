@@ -11,7 +11,8 @@ use core::time::Duration;
 
 use hn_types::{
     DriverError, IfName, Monotonic, Step, StoredSettings,
-    plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, ServicePlan},
+    network::NetworkView,
+    plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, NextHop, ServicePlan, Steering},
 };
 
 use crate::{
@@ -151,6 +152,20 @@ impl Lanes {
     /// What was served when the lane last answered.
     pub(crate) fn served(&self) -> Option<&ServicePlan> {
         self.services.state.as_ref()
+    }
+
+    /// The kernel takes routes away with the carrier; ours has to be put back when it returns.
+    pub(crate) fn check_steering(&mut self, network: &NetworkView) {
+        let stands = |steering: &Steering| {
+            let led = match steering.next {
+                NextHop::Ipv4(_) => &network.steered,
+                NextHop::Ipv6(_) => &network.ipv6.steered,
+            };
+            led.contains(&(steering.table(), steering.public))
+        };
+        if self.links.state.as_ref().is_some_and(|plan| !plan.steering.iter().all(stands)) {
+            self.links.doubt();
+        }
     }
 
     /// The access point is gone, or may be.

@@ -17,6 +17,7 @@
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
 //! | `follow` | the access point follows the station beside it; radar is listened for |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
+//! | `steering` | the way out by an interface that is not the machine's own |
 //! | `report` | snapshot, connections |
 //!
 //! What is applied follows what is wanted by level, not by edge: rolling back is wanting again what was
@@ -49,9 +50,11 @@ mod order;
 mod pair;
 mod plan;
 mod radio;
+mod renumber;
 mod report;
 mod roles;
 mod sessions;
+mod steering;
 mod subnet;
 mod transact;
 mod up;

@@ -53,7 +53,8 @@ impl Lanes {
             let ipv6 = held
                 .ipv6
                 .filter(|held| goal.forwarding.ipv6 == Some(*held) && !vanishing.contains(&held.private));
-            ForwardingPlan { ipv4: kept.copied().collect(), ipv6 }
+            let loose = held.loose.intersection(&goal.forwarding.loose).copied().collect();
+            ForwardingPlan { ipv4: kept.copied().collect(), ipv6, loose }
         });
         let forwarding_down = settled_at(&self.forwarding, forwarding_rest.as_ref());
         let forwarding = if forwarding_ready {
@@ -189,7 +190,9 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .filter(|address| goal.links.addresses6.contains(address) && !vanishing.contains(&address.interface))
         .copied()
         .collect();
-    LinkPlan { bridge, addresses, addresses6 }
+    let steering =
+        held.steering.iter().filter(|steering| goal.links.steering.contains(steering)).copied().collect();
+    LinkPlan { bridge, addresses, addresses6, steering, moves: goal.links.moves }
 }
 
 #[cfg(test)]
@@ -243,7 +246,7 @@ mod tests {
             },
             forwarding: ForwardingPlan {
                 ipv4: [interface, "eth0".parse().expect("valid")].into(),
-                ipv6: None,
+                ..ForwardingPlan::default()
             },
             services: ServicePlan::default(),
         }

@@ -16,10 +16,11 @@ use core::time::Duration;
 use hn_types::{
     IfName, MacAddr, Ssid, Subnet4, Subnet6,
     network::NetworkView,
+    observed::MovedPort,
     plan::{
         ApPlan, BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, FirewallSegment6, Forwarding6,
-        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, Reach, ServicePlan,
-        ServiceSegment,
+        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, NameRedirect, Reach,
+        ServicePlan, ServiceSegment,
     },
     settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
@@ -32,6 +33,7 @@ use crate::{
     mapping::forward,
     mtu,
     radio::{AP_PREFIX, RadioPlan, Secured, secured},
+    steering::{Former, pinned, steering},
     subnet::{Subnets, pool},
 };
 
@@ -97,11 +99,15 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) subnets: Subnets,
     pub(crate) domain: &'a str,
     pub(crate) lease_time: Duration,
+    /// How often the segment changed its network.
+    pub(crate) moves: u32,
     pub(crate) host_name: &'a str,
     pub(crate) machine_id: &'a str,
     pub(crate) mappings: &'a [PortMapping],
     pub(crate) devices: &'a Devices,
+    pub(crate) moved: &'a [MovedPort],
     pub(crate) closed: &'a [IfName],
+    pub(crate) former: &'a Former,
 }
 
 /// The private side of full sharing, as far as it exists.
@@ -182,12 +188,15 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         }
         plan.forwarding.ipv4 =
             public.map(|public| BTreeSet::from([side.interface, public])).unwrap_or_default();
+        let through = pinned(around.network, public);
         let upstreams = if public.is_some() {
             around
                 .network
                 .resolvers
                 .iter()
                 .filter(|resolver| resolver.ip() != address.address())
+                // A stub on this machine asks where it likes.
+                .filter(|resolver| through.is_none() || !resolver.ip().is_loopback())
                 .copied()
                 .collect()
         } else {
@@ -200,10 +209,24 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             segment.dhcp.domain = Some(String::from(around.domain));
             segment.dhcp.mtu = mtu::ipv4(around.network, side.interface, public);
             let host_name = around.host_name.split('.').next().unwrap_or_default();
-            segment.dns =
-                Some(DnsPlan { domain: around.domain.into(), host_name: host_name.into(), upstreams });
+            segment.dns = Some(DnsPlan {
+                domain: around.domain.into(),
+                host_name: host_name.into(),
+                upstreams,
+                through,
+            });
         }
         serve_ipv6(&mut plan, side.interface, public, around);
+        let led = |moved: &MovedPort| NameRedirect {
+            private: side.interface,
+            protocol: moved.protocol,
+            address: address.address(),
+            port: moved.port,
+        };
+        plan.firewall.names = around.moved.iter().map(led).collect();
+        if let Some(public) = public {
+            lead(&mut plan, side.interface, public, around);
+        }
         if let Some(public) = public {
             let leads = |mapping: &PortMapping| {
                 forward(mapping, public, (side.interface, address), around.devices, around.domain).ok()
@@ -261,6 +284,24 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
     plan
 }
 
+/// The way out of `private` by `public`.
+fn lead(plan: &mut SystemPlan, private: IfName, public: IfName, around: &Surroundings<'_>) {
+    let ipv6 = plan.forwarding.ipv6.is_some();
+    // Those that stay come first: none of their packets takes the new way while it is made.
+    for (pinned, steering) in around.former.pinned(around.network, private, public) {
+        plan.firewall.pinned.insert(pinned);
+        plan.links.steering.push(steering);
+    }
+    plan.links.steering.extend(steering(around.network, private, public, ipv6));
+    let others = plan.firewall.pinned.iter().map(|pinned| pinned.interface);
+    // What comes in there is forwarded if it belongs to a connection that began there.
+    plan.forwarding.ipv4.extend(others);
+    if !plan.links.steering.is_empty() {
+        plan.forwarding.loose.insert(public);
+        plan.forwarding.loose.extend(plan.firewall.pinned.iter().map(|pinned| pinned.interface));
+    }
+}
+
 /// Address, firewall segment and DHCP of one served segment.
 fn serve(
     plan: &mut SystemPlan,
@@ -271,6 +312,7 @@ fn serve(
 ) {
     let (first, last) = pool(address);
     plan.links.addresses.push(LinkAddress { interface, address });
+    plan.links.moves = around.moves;
     plan.firewall.segments.push(FirewallSegment { interface, subnet: Some(address), reach, ipv6: None });
     plan.services.segment = Some(ServiceSegment {
         interface,

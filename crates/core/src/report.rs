@@ -152,6 +152,11 @@ impl Core {
         }
         if self.shared.mode != SharingMode::Off {
             view.detail.extend(self.dns_down.iter().map(|cause| format!("DNS does not answer: {cause}")));
+            let (moved, cause) = &self.dns_moved;
+            if !moved.is_empty() {
+                view.detail.push(format!("{cause}; until then devices are answered past it"));
+            }
+            view.detail.extend(self.dispute());
             view.detail.extend(self.troubles.values().cloned());
             view.detail.extend(self.lanes.failures());
         }

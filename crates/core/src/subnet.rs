@@ -10,7 +10,7 @@ const FULL: [u8; 4] = [192, 168, 137, 1];
 /// The host in standalone mode.
 const STANDALONE: [u8; 4] = [192, 168, 173, 1];
 
-/// The subnets in use. Sticky while sharing runs: a network that appears later and collides changes nothing.
+/// The subnets in use. Sticky while sharing runs, until another part of the machine uses the same addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Subnets {
     pub(crate) full: Option<Subnet4>,
@@ -41,6 +41,12 @@ impl Subnets {
         }
         Ok(())
     }
+
+    /// Those that nobody else uses by now.
+    pub(crate) fn undisputed(&self, taken: &Taken) -> Self {
+        let free = |subnet: &Subnet4| taken.dispute(*subnet).is_none();
+        Self { full: self.full.filter(free), standalone: self.standalone.filter(free) }
+    }
 }
 
 /// Networks that must not be used.
@@ -66,6 +72,14 @@ impl Taken {
                 .filter(|(subnet, interface)| subnet.prefix() > 0 && !ours(*interface, *subnet))
                 .collect(),
         )
+    }
+
+    /// Who uses addresses of a network that is in use already. Half of all addresses, as VPNs take over the default route
+    /// with, is no network in this sense: the segment's own is the narrower one.
+    pub(crate) fn dispute(&self, subnet: Subnet4) -> Option<IfName> {
+        const WIDEST: u8 = 8;
+        let narrow = self.0.iter().filter(|(other, _)| other.prefix() >= WIDEST);
+        narrow.clone().find(|(other, _)| other.overlaps(subnet)).map(|(_, interface)| *interface)
     }
 
     fn conflict(&self, subnet: Subnet4) -> Option<IfName> {
@@ -168,6 +182,20 @@ mod tests {
         assert_eq!(subnets.full, Some(net("192.168.137.1/24")));
         let fixed = Some(net("10.1.0.1/24"));
         assert!(Subnets::default().choose_full(fixed, &taken(&["10.0.0.0/8"])).is_err());
+    }
+
+    #[test]
+    fn a_network_is_left_when_another_one_takes_its_addresses_but_not_for_a_default_route_in_halves() {
+        let mut subnets = Subnets::default();
+        subnets.choose_full(None, &taken(&[])).expect("free");
+        assert_eq!(subnets.undisputed(&taken(&["192.168.138.0/24", "0.0.0.0/1", "128.0.0.0/1"])), subnets);
+        for other in ["192.168.137.0/24", "192.168.0.0/16", "192.168.137.200/32"] {
+            let taken = taken(&[other]);
+            let mut left = subnets.undisputed(&taken);
+            assert_eq!(left.full, None, "{other}");
+            left.choose_full(None, &taken).expect("there are others");
+            assert!(taken.dispute(left.full.expect("was chosen")).is_none());
+        }
     }
 
     #[test]

@@ -23,7 +23,8 @@ use crate::{
     job::{Before, Change, Claim, HostedChange, Job, Stage, failure_of},
     plan::{ApIntent, Intent, SystemPlan, ap_name},
     radio::{Lack, Refusal, radio_plan, speakable},
-    subnet::{Collision, Subnets, Taken},
+    renumber::Moves,
+    subnet::{Collision, Subnets},
 };
 
 /// How often a step is tried at the very end before it is given up.
@@ -176,6 +177,9 @@ impl Core {
         } else if new != SharingMode::Off && (new != old || self.shared.pair != self.intent.full) {
             self.shared.pending = Some(SharingPhase::StartPending);
         }
+        if let Some(to) = change.renumber {
+            self.renumber(to);
+        }
         let mut subnets = self.subnets;
         self.choose_subnets(&mut subnets, self.intent.full.is_some(), self.intent.standalone)?;
         self.subnets = subnets;
@@ -189,11 +193,7 @@ impl Core {
         full: bool,
         standalone: bool,
     ) -> Result<(), Failure> {
-        let taken = Taken::from_view(&self.network, |interface, subnet| {
-            self.own_addresses
-                .iter()
-                .any(|own| own.interface == interface && own.address.network() == subnet.network())
-        });
+        let taken = self.taken();
         let collision = |Collision(subnet, interface): Collision| {
             let by = interface.map_or_else(String::new, |name| format!(" by {name}"));
             Failure::check(
@@ -557,6 +557,9 @@ impl Core {
         if !self.intent.standalone {
             self.subnets.standalone = None;
         }
+        if self.subnets == Subnets::default() {
+            self.moves = Moves::default();
+        }
     }
 
     /// Begins the next job, the service's own before those of callers. `false`: there is none.
@@ -586,6 +589,8 @@ impl Core {
             return Some(self.undo_up(&record, Reason::ClientAbort));
         } else if self.policy.sharing == Some(false) && mode_of(&self.intent) != SharingMode::Off {
             Change { standalone_off: true, ..Change::sharing(None) }
+        } else if let Some(change) = self.renumbering() {
+            change
         } else if self.hosted.phase() == Phase::Active {
             let reason = if self.policy.hosted_network == Some(false) {
                 Reason::GpDenied

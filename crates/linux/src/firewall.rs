@@ -36,6 +36,7 @@ use rustix::{
 
 use self::watch::Watch;
 use crate::{
+    neighbour::manager::Manager,
     netlink::{NETFILTER, errno_text},
     undo::{EntryId, Undo, UndoJournal},
 };
@@ -74,12 +75,22 @@ pub struct LinuxFirewall {
     events: Option<EventSink>,
     /// Since the first table was wanted.
     watch: Option<Watch>,
+    /// Who may share a connection there already.
+    manager: Option<Manager>,
 }
 
 impl LinuxFirewall {
     /// A lane that writes down in `journal` that it is about to make the table.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
-        Self { journal, entry: None, resting: None, held: Vec::new(), events: None, watch: None }
+        Self {
+            journal,
+            entry: None,
+            resting: None,
+            held: Vec::new(),
+            events: None,
+            watch: None,
+            manager: None,
+        }
     }
 
     /// The same lane, which reports to `events` when somebody else removes or changes the table. It needs a
@@ -87,6 +98,11 @@ impl LinuxFirewall {
     #[must_use]
     pub fn watching(self, events: EventSink) -> Self {
         Self { events: Some(events), ..self }
+    }
+
+    /// The lane on a machine where NetworkManager may run.
+    pub(crate) fn beside(self, manager: Manager) -> Self {
+        Self { manager: Some(manager), ..self }
     }
 
     /// Makes the table be `wanted`: in one transaction, with the old one in force until it succeeds.
@@ -196,6 +212,11 @@ impl Firewall for LinuxFirewall {
         let begins: Vec<_> =
             plan.segments.iter().filter(|segment| !self.held.contains(segment)).copied().collect();
         if !begins.is_empty() {
+            if let Some(manager) = &self.manager {
+                // Its rules would be accused next; but they are there because it shares, and that is what has to end.
+                let interfaces = begins.iter().map(|segment| segment.interface).collect();
+                manager.shares_none(&interfaces).await?;
+            }
             foreign::passable(&FirewallPlan { segments: begins, ..FirewallPlan::default() })?;
         }
         let changed = self.install(&Ruleset::of(plan, index)).await?;

@@ -8,6 +8,7 @@
 //! already is left alone, then and afterwards.
 
 mod ipv6;
+mod loose;
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use std::{
 use hn_ports::{Changed, Forwarding};
 use hn_types::{DriverError, DriverErrorKind, IfName, plan::ForwardingPlan};
 
-use self::ipv6::Ipv6;
+use self::{ipv6::Ipv6, loose::Loose};
 use crate::undo::{EntryId, Undo, UndoJournal};
 
 const ON: &str = "1";
@@ -33,6 +34,7 @@ pub struct LinuxForwarding {
     /// Interfaces on which we turned forwarding on.
     held: BTreeMap<IfName, Held>,
     ipv6: Ipv6,
+    loose: Loose,
 }
 
 /// What restoring needs.
@@ -52,7 +54,9 @@ impl LinuxForwarding {
 
     fn below(folder: &Path, journal: Rc<UndoJournal>) -> Self {
         let ipv6 = Ipv6::below(&folder.join("ipv6/conf"), Rc::clone(&journal));
-        Self { journal, folder: folder.join("ipv4/conf"), held: BTreeMap::new(), ipv6 }
+        let folder = folder.join("ipv4/conf");
+        let loose = Loose::below(&folder, Rc::clone(&journal));
+        Self { journal, folder, held: BTreeMap::new(), ipv6, loose }
     }
 
     fn path(&self, interface: &str) -> PathBuf {
@@ -114,6 +118,7 @@ impl Forwarding for LinuxForwarding {
             plan.ipv4.iter().copied().filter(|wanted| !self.held.contains_key(wanted)).collect();
         let before = self.ipv6.plan();
         let mut changed = self.ipv6.apply(plan.ipv6)?;
+        changed |= self.loose.apply(&plan.loose)?;
         let mut failed = None;
         // What may fail for reasons of the plan comes first, while nothing has been given up.
         for interface in &plan.ipv4 {
@@ -205,7 +210,7 @@ mod tests {
 
         fn apply(&mut self, interfaces: &[&str]) -> Result<Changed, DriverError> {
             let ipv4 = interfaces.iter().map(|name| name.parse().expect("valid")).collect();
-            runtime().block_on(self.lane.apply(&ForwardingPlan { ipv4, ipv6: None }))
+            runtime().block_on(self.lane.apply(&ForwardingPlan { ipv4, ..ForwardingPlan::default() }))
         }
     }
 

@@ -5,17 +5,28 @@
 //! there before is touched: an interface that was up stays up, an address that was there stays. It never forwards.
 
 mod announced;
+pub(crate) mod steering;
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 
 use hn_ports::{Changed, Links};
 use hn_types::{
     DriverError, DriverErrorKind, IfName, MacAddr, Subnet6,
-    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan},
+    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan, Steering},
 };
 
-use self::announced::Announced;
+use tokio::time::sleep;
+
+use self::{
+    announced::Announced,
+    steering::{Piece, Standing},
+};
 use crate::{
+    neighbour::manager::{Claimant, Manager},
     netlink::{CREATE, EXCL, Netlink, ROUTE, Refusal, attribute, nested, text},
     network::{
         Watch,
@@ -24,6 +35,8 @@ use crate::{
     undo::{EntryId, Undo, UndoJournal, driver_error},
 };
 
+/// A carrier that is gone for so long is noticed: the kernel announces it at most once a second.
+const SILENCE: Duration = Duration::from_millis(1500);
 const NEW_LINK: u16 = 16;
 const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
@@ -41,6 +54,8 @@ pub struct LinuxLinks {
     /// What stands, in the order in which it was done.
     done: Vec<Done>,
     plan: LinkPlan,
+    /// Who is asked to leave alone what we configure.
+    manager: Option<Manager>,
     /// The watcher lives as long as the lane.
     _watch: Option<Watch>,
 }
@@ -61,6 +76,8 @@ enum What {
     Up(IfName),
     Address(LinkAddress),
     Address6(LinkAddress6),
+    /// Rules go by name: they outlive the private interface and hold for the next one of that name.
+    Steered(Steering, Piece),
 }
 
 /// The kernel's side at one moment.
@@ -69,17 +86,21 @@ struct Snapshot {
     addresses: Vec<AddressRow>,
     /// Of IPv6, with the indexes of their interfaces.
     addresses6: Vec<(u32, Subnet6)>,
+    /// Read only where there is or was any.
+    steering: Standing,
 }
 
 impl Snapshot {
-    fn read(route: &Netlink) -> Result<Self, DriverError> {
+    fn read(route: &Netlink, steered: bool) -> Result<Self, DriverError> {
         let failed = |refusal: &Refusal| driver_error("read the interfaces", "rtnetlink", refusal);
         let links = tables::links(route).map_err(|refusal| failed(&refusal))?;
         let addresses = tables::addresses(route).map_err(|refusal| failed(&refusal))?;
         // A kernel without IPv6 has none.
         let addresses6 = tables::addresses6(route).unwrap_or_default();
         let links = links.into_iter().map(|link| (link.name, link)).collect();
-        Ok(Self { links, addresses, addresses6 })
+        let steering = if steered { Standing::read(route) } else { Ok(Standing::default()) };
+        let steering = steering.map_err(|refusal| failed(&refusal))?;
+        Ok(Self { links, addresses, addresses6, steering })
     }
 
     fn name(&self, index: u32) -> Option<IfName> {
@@ -98,6 +119,7 @@ impl Snapshot {
             What::Address6(LinkAddress6 { interface, address }) => {
                 same(interface) && self.addresses6.contains(&(done.index, address))
             }
+            What::Steered(steering, piece) => self.steering.has(&steering, piece, done.index),
         }
     }
 }
@@ -105,8 +127,19 @@ impl Snapshot {
 impl LinuxLinks {
     /// A lane that has done nothing yet. `watch` ends with it.
     pub const fn new(journal: Rc<UndoJournal>, watch: Option<Watch>) -> Self {
-        let plan = LinkPlan { bridge: None, addresses: Vec::new(), addresses6: Vec::new() };
-        Self { journal, done: Vec::new(), plan, _watch: watch }
+        let plan = LinkPlan {
+            bridge: None,
+            addresses: Vec::new(),
+            addresses6: Vec::new(),
+            steering: Vec::new(),
+            moves: 0,
+        };
+        Self { journal, done: Vec::new(), plan, manager: None, _watch: watch }
+    }
+
+    /// The lane on a machine where NetworkManager may run.
+    pub(crate) fn beside(self, manager: Manager) -> Self {
+        Self { manager: Some(manager), ..self }
     }
 
     fn make(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError> {
@@ -115,7 +148,9 @@ impl LinuxLinks {
         }
         let route = Netlink::open(ROUTE)
             .map_err(|error| driver_error("reach the kernel", "rtnetlink", &error.into()))?;
-        let snapshot = Snapshot::read(&route)?;
+        let steered =
+            !plan.steering.is_empty() || self.done.iter().any(|done| matches!(done.what, What::Steered(..)));
+        let snapshot = Snapshot::read(&route, steered)?;
         let mut changed = self.forget_lost(&snapshot);
         // Before anything is changed, so that a plan that cannot be leaves everything as it is.
         self.check(plan, &snapshot)?;
@@ -318,10 +353,20 @@ impl LinuxLinks {
                 steps.push((What::Address6(*wanted), link, undo));
             }
         }
+        for wanted in &plan.steering {
+            let Some(link) = row(wanted.public) else {
+                return Err(gone("lead devices out", wanted.public));
+            };
+            for piece in Piece::of(wanted) {
+                if !snapshot.steering.has(wanted, piece, link.index) {
+                    steps.push((What::Steered(*wanted, piece), link, piece.undo(wanted, link.index)));
+                }
+            }
+        }
         let entries = self.journal.record_all(steps.iter().map(|(.., undo)| undo.clone()))?;
         let given6 = steps.iter().filter_map(|(what, link, _)| match what {
             What::Address6(wanted) => Some((link.index, wanted.address)),
-            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) => None,
+            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) | What::Steered(..) => None,
         });
         let given6: Vec<_> = given6.collect();
         // Without it there is merely less order.
@@ -348,6 +393,8 @@ impl LinuxLinks {
                     let target = format!("{} on {}", wanted.address, wanted.interface);
                     driver_error("give the interface an address", target, &refusal)
                 }),
+                What::Steered(wanted, piece) => steering::add(route, wanted, *piece, link.index)
+                    .map_err(|refusal| driver_error("lead devices out", wanted.public, &refusal)),
                 What::Bridge(_) | What::Member(_) => Ok(()),
             };
         }
@@ -358,6 +405,39 @@ impl LinuxLinks {
             tracing::debug!(%error, "announcements of addresses cannot be heard");
         }
         Ok(if self.done.len() > before || !steps.is_empty() { Changed::Yes } else { Changed::No })
+    }
+
+    /// Takes the carrier away from whoever is at the other end of a wire, for as long as that takes to be noticed. What the
+    /// kernel forgets of an interface that is down is missing in the next plan's picture and done again.
+    async fn interrupt(&self, plan: &LinkPlan) {
+        let wires = interfaces(plan).into_iter().filter(|name| is_wire(*name));
+        let indexes =
+            wires.filter_map(|name| Some((name, nix::net::if_::if_nametoindex(name.as_str()).ok()?)));
+        let mut silenced = Vec::new();
+        for (interface, index) in indexes {
+            let entry = match self.journal.record(Undo::LinkDown { interface, index }) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    tracing::warn!(%error, "the wire at {interface} is not interrupted");
+                    continue;
+                }
+            };
+            silenced.push(entry);
+            let down = Netlink::open(ROUTE)
+                .map_err(Refusal::from)
+                .and_then(|route| route.request(SET_LINK, 0, &link_body(index, 0, IFF_UP)));
+            if let Err(refusal) = down {
+                tracing::warn!(cause = refusal.cause(), "the wire at {interface} cannot be interrupted");
+            }
+        }
+        if !silenced.is_empty() {
+            sleep(SILENCE).await;
+        }
+        for entry in silenced {
+            if let Err(error) = self.journal.undo(entry) {
+                tracing::warn!(%error, "a wire that was interrupted stays so");
+            }
+        }
     }
 
     fn create_bridge(
@@ -392,9 +472,16 @@ impl LinuxLinks {
 
 impl Links for LinuxLinks {
     async fn apply(&mut self, plan: &LinkPlan) -> Result<Changed, DriverError> {
-        match self.make(plan) {
+        // Whoever configures an interface too is off it before we touch it, and back on it when we have left.
+        if let Some(manager) = &self.manager {
+            manager.claim(Claimant::Links, &interfaces(plan)).await?;
+        }
+        let made = match self.make(plan) {
             Ok(changed) => {
-                self.plan = plan.clone();
+                let before = std::mem::replace(&mut self.plan, plan.clone());
+                if plan.moves > before.moves {
+                    self.interrupt(&before).await;
+                }
                 Ok(changed)
             }
             Err(error) => {
@@ -403,8 +490,27 @@ impl Links for LinuxLinks {
                 let again = self.make(&old).err();
                 Err(with_rollback(error, again.as_slice()))
             }
+        };
+        if let Some(manager) = &self.manager {
+            manager.release(Claimant::Links, &interfaces(&self.plan)).await;
         }
+        made
     }
+}
+
+/// Whether there is a cable at it: neither a radio nor a bridge.
+fn is_wire(name: IfName) -> bool {
+    let folder = std::path::Path::new("/sys/class/net").join(name.as_str());
+    !["phy80211", "bridge"].iter().any(|kind| folder.join(kind).exists())
+}
+
+/// Every private interface that the plan says something of; the public one is not ours.
+fn interfaces(plan: &LinkPlan) -> BTreeSet<IfName> {
+    let LinkPlan { bridge, addresses, addresses6, moves: _, steering: _ } = plan;
+    let bridged = bridge.iter().flat_map(|bridge| bridge.members.iter().copied().chain(Some(bridge.name)));
+    let addressed = addresses.iter().map(|address| address.interface);
+    let addressed6 = addresses6.iter().map(|address| address.interface);
+    bridged.chain(addressed).chain(addressed6).collect()
 }
 
 /// Tells the bridge's address from that of a virtual adapter.
@@ -423,6 +529,7 @@ fn wanted(what: &What, plan: &LinkPlan) -> bool {
         }
         What::Address(address) => plan.addresses.contains(address),
         What::Address6(address) => plan.addresses6.contains(address),
+        What::Steered(steering, _) => plan.steering.contains(steering),
     }
 }
 

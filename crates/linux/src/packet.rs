@@ -6,7 +6,10 @@
 //!   DHCP request with "port unreachable", and its `EADDRINUSE` tells that another DHCP server is at work.
 //! * Both exist for IPv6, too: router solicitations and DHCPv6 requests, and UDP port 547. That guard also joins the
 //!   groups that devices speak to, so that switches and radios deliver what they say.
-//! * The **DNS sockets** are bound to port 53 of the private address on the private interface, and nowhere else.
+//! * The **DNS sockets** are bound to port 53 of the private address on the private interface, and nowhere else. Where
+//!   another program holds that port, for instance of all addresses, UDP is shared with one that shares (the kernel
+//!   prefers who is bound more closely), and otherwise they are bound to a port of our own, to which the firewall leads
+//!   what devices ask. Never 5353: that is mDNS's.
 
 use std::{
     io,
@@ -14,7 +17,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use hn_types::{DriverError, DriverErrorKind, IfName};
+use hn_types::{DriverError, DriverErrorKind, IfName, observed::MovedPort, settings::Protocol};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with,
@@ -42,6 +45,8 @@ const DHCP_SERVER: u16 = 67;
 const DHCP6_SERVER: u16 = 547;
 const DHCP_CLIENT: u16 = 68;
 const DNS: u16 = 53;
+/// Where the name server listens when port 53 is not to be had; the first that is free.
+const INSTEAD: std::ops::Range<u16> = 10_053..10_085;
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 const ALL_DHCP_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 
@@ -159,6 +164,8 @@ pub(crate) fn dhcp_guard(interface: IfName) -> Result<OwnedFd, PortError> {
         attach_filter(socket.as_fd(), &NOTHING)?;
         bind_to_device(&socket, interface)?;
         bind(&socket, &address)?;
+        // Having found it free, we let a server have it that comes later and serves other interfaces.
+        set_socket_reuseaddr(&socket, true)?;
         Ok(socket)
     };
     make().map_err(|error| port_error(Transport::Udp, address.into(), interface, &error))
@@ -181,36 +188,79 @@ pub(crate) fn dhcp6_guard(interface: IfName, index: u32) -> Result<OwnedFd, Port
     make().map_err(|error| port_error(Transport::Udp, address.into(), interface, &error))
 }
 
-/// The UDP socket and the TCP listener of the name server.
-pub(crate) fn dns_sockets(interface: IfName, address: IpAddr) -> Result<[OwnedFd; 2], PortError> {
+/// The sockets of the name server.
+#[derive(Debug)]
+pub(crate) struct DnsSockets {
+    /// UDP, and the TCP listener.
+    pub(crate) sockets: [OwnedFd; 2],
+    /// Those that listen elsewhere than at port 53.
+    pub(crate) moved: Vec<MovedPort>,
+    /// Why; empty when none does.
+    pub(crate) cause: String,
+}
+
+/// The UDP socket and the TCP listener of the name server, at port 53 or beside whoever holds it. Of IPv6 there is only
+/// port 53.
+pub(crate) fn dns_sockets(interface: IfName, address: IpAddr) -> Result<DnsSockets, PortError> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let address = SocketAddr::new(address, DNS);
+    let usual = SocketAddr::new(address, DNS);
     let freebind = |socket: &OwnedFd| match address {
-        SocketAddr::V4(_) => set_ip_freebind(socket, true),
-        SocketAddr::V6(_) => set_ipv6_v6only(socket, true).and_then(|()| set_ipv6_freebind(socket, true)),
+        IpAddr::V4(_) => set_ip_freebind(socket, true),
+        IpAddr::V6(_) => set_ipv6_v6only(socket, true).and_then(|()| set_ipv6_freebind(socket, true)),
     };
-    let udp = || {
+    let udp = |port: u16, beside: bool| {
         let socket = socket_with(family, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
         freebind(&socket)?;
         bind_to_device(&socket, interface)?;
+        // Who holds the port of all addresses and lets others have it too keeps it for every other interface.
+        set_socket_reuseaddr(&socket, beside)?;
         let _ = set_socket_recv_buffer_size_force(&socket, DNS_BUFFER);
         let _ = set_socket_send_buffer_size(&socket, DNS_BUFFER);
-        bind(&socket, &address)?;
+        bind(&socket, &SocketAddr::new(address, port))?;
+        // As for the guard.
+        set_socket_reuseaddr(&socket, true)?;
         Ok(socket)
     };
-    let tcp = || {
+    let tcp = |port: u16| {
         let socket = socket_with(family, SocketType::STREAM, nonblocking(), Some(ipproto::TCP))?;
         freebind(&socket)?;
         bind_to_device(&socket, interface)?;
         // Connections of an earlier listener that linger are no obstacle; another listener still is.
         set_socket_reuseaddr(&socket, true)?;
-        bind(&socket, &address)?;
+        bind(&socket, &SocketAddr::new(address, port))?;
         listen(&socket, BACKLOG)?;
         Ok(socket)
     };
-    let udp = udp().map_err(|error| port_error(Transport::Udp, address, interface, &error))?;
-    let tcp = tcp().map_err(|error| port_error(Transport::Tcp, address, interface, &error))?;
-    Ok([udp, tcp])
+    let (mut moved, mut cause) = (Vec::new(), String::new());
+    let mut elsewhere =
+        |protocol, transport, error: &io::Error, make: &dyn Fn(u16) -> io::Result<OwnedFd>| {
+            let failed = port_error(transport, usual, interface, error);
+            if address.is_ipv6() || matches!(failed, PortError::Failed(_)) {
+                return Err(failed);
+            }
+            for port in INSTEAD {
+                if let Ok(socket) = make(port) {
+                    moved.push(MovedPort { protocol, port });
+                    cause = failed.cause();
+                    return Ok(socket);
+                }
+            }
+            Err(failed)
+        };
+    let queries =
+        match udp(DNS, false).or_else(|error| if is_taken(&error) { udp(DNS, true) } else { Err(error) }) {
+            Ok(socket) => socket,
+            Err(error) => elsewhere(Protocol::Udp, Transport::Udp, &error, &|port| udp(port, false))?,
+        };
+    let listener = match tcp(DNS) {
+        Ok(socket) => socket,
+        Err(error) => elsewhere(Protocol::Tcp, Transport::Tcp, &error, &tcp)?,
+    };
+    Ok(DnsSockets { sockets: [queries, listener], moved, cause })
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EADDRINUSE)
 }
 
 fn nonblocking() -> SocketFlags {
@@ -222,7 +272,7 @@ fn bind_to_device(socket: &OwnedFd, interface: IfName) -> io::Result<()> {
 }
 
 fn port_error(transport: Transport, address: SocketAddr, interface: IfName, error: &io::Error) -> PortError {
-    if error.raw_os_error() != Some(libc::EADDRINUSE) {
+    if !is_taken(error) {
         return PortError::Failed(failure("bind the port", format!("{address} on {interface}"), error));
     }
     let name = match transport {

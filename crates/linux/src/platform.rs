@@ -13,6 +13,7 @@ use crate::{
     firewall::LinuxFirewall,
     forwarding::LinuxForwarding,
     links::LinuxLinks,
+    neighbour::{bus::SystemBus, manager::Manager},
     network::Watch,
     radio::{LinuxRadio, RadioConfig},
     resolvers::Resolvers,
@@ -84,13 +85,14 @@ impl Platform for LinuxPlatform {
         // The worker starts while the rest is read.
         let services = LinuxServices::open(services, Rc::clone(&journal), events.clone());
         let worker = services.trouble();
-        let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone());
+        let manager = Manager::open(SystemBus::default(), Rc::clone(&journal));
+        let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone()).beside(manager.clone());
         let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
         Ok(Lanes {
             radio,
-            links: LinuxLinks::new(Rc::clone(&journal), Some(watch)),
+            links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager.clone()),
             forwarding: LinuxForwarding::new(Rc::clone(&journal)),
-            firewall: LinuxFirewall::new(journal).watching(events),
+            firewall: LinuxFirewall::new(journal).watching(events).beside(manager),
             services,
             dependencies: dependencies::look(worker),
             stations: LinuxRadio::stations(),

@@ -33,7 +33,7 @@ use hn_ports::{
 };
 use hn_types::{
     DriverError, DriverErrorKind, MacAddr,
-    observed::{PlatformEvent, ServiceEvent},
+    observed::{MovedPort, PlatformEvent, ServiceEvent},
     plan::{DhcpPlan, DnsPlan, Ipv6Plan, ServicePlan, ServiceSegment},
 };
 use tokio::{
@@ -138,6 +138,7 @@ impl LinuxServices {
             activity: Activity::Idle,
             waiting: None,
             trouble: Rc::clone(&trouble),
+            moved: Vec::new(),
         };
         supervisor.start_worker();
         Self { requests, supervisor: tokio::task::spawn_local(supervisor.run(received)), trouble }
@@ -176,6 +177,8 @@ struct Supervisor {
     activity: Activity,
     waiting: Option<Waiting>,
     trouble: Trouble,
+    /// Ports of the name server that are not 53, as last reported.
+    moved: Vec<MovedPort>,
 }
 
 struct Worker {
@@ -412,8 +415,10 @@ impl Supervisor {
         {
             self.tell(&ToWorker::Mtu(wanted.dhcp.mtu), &[])?;
         }
-        let upstreams = wanted.dns.as_ref().map(|dns| dns.upstreams.clone()).unwrap_or_default();
-        self.tell(&ToWorker::Upstreams(upstreams.into_iter().take(UPSTREAMS).collect()), &[])?;
+        if let Some(dns) = &wanted.dns {
+            let resolvers = dns.upstreams.iter().take(UPSTREAMS).copied().collect();
+            self.tell(&ToWorker::Upstreams { resolvers, through: dns.through }, &[])?;
+        }
         if let Activity::Running(serving) = &mut self.activity {
             serving.segment = wanted;
         }
@@ -713,7 +718,7 @@ fn serve_message(
 /// Whether going from one to the other needs nothing but other upstreams, another MTU and another way out for IPv6.
 fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     let without = |segment: &ServiceSegment| {
-        let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), ..dns });
+        let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), through: None, ..dns });
         let ipv6 = segment.ipv6.clone().map(|ipv6| Ipv6Plan { router: false, mtu: None, ..ipv6 });
         let dhcp = DhcpPlan { mtu: None, ..segment.dhcp.clone() };
         ServiceSegment { dhcp, dns, ipv6, ..segment.clone() }
@@ -747,6 +752,7 @@ mod tests {
                 domain: "mshome.net".into(),
                 host_name: "host".into(),
                 upstreams: Vec::new(),
+                through: None,
             }),
             ipv6: Some(Ipv6Plan {
                 address: "fd12:3456:789a:1::1/64".parse().expect("valid"),

@@ -28,10 +28,13 @@ use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
 use self::act::{
-    end_process, remove_address, remove_address6, remove_link, remove_table, restore_master, restore_sysctl,
-    set_down,
+    end_process, remove_address, remove_address6, remove_link, remove_route, remove_rule, remove_table,
+    restore_master, restore_sysctl, set_down, set_up,
 };
-use crate::netlink::{Refusal, errno_text};
+use crate::{
+    neighbour::manager::restore_now,
+    netlink::{Refusal, errno_text},
+};
 
 /// The inverse of one change to the system. Every inverse is idempotent: what is gone already is undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,13 @@ pub enum Undo {
         /// an interface is set up.
         fresh: bool,
     },
+    /// Set an interface up again that is down for a moment.
+    LinkDown {
+        /// The interface, for messages.
+        interface: IfName,
+        /// Its index, which is what counts.
+        index: u32,
+    },
     /// Remove an interface that we made.
     Link {
         /// Its name.
@@ -89,8 +99,35 @@ pub enum Undo {
         /// Index of the old master, 0 for none.
         master: u32,
     },
+    /// Remove a route from a routing table of ours.
+    Route {
+        /// Of IPv6.
+        ipv6: bool,
+        /// Index of the interface it leads out by.
+        index: u32,
+        /// The table.
+        table: u32,
+        /// Where it leads; absent: the default route.
+        network: Option<Subnet4>,
+    },
+    /// Remove a routing rule of ours.
+    Rule {
+        /// Of IPv6.
+        ipv6: bool,
+        /// What comes in by this interface meets it.
+        interface: IfName,
+        /// Which one.
+        rule: RoutingRule,
+    },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Let NetworkManager manage an interface again. What it was asked for holds until it is taken back.
+    Unmanaged {
+        /// The interface.
+        interface: IfName,
+        /// The UUID of the profile that was active on it.
+        profile: Option<String>,
+    },
     /// End a process that we started.
     Process {
         /// Its id.
@@ -99,6 +136,16 @@ pub enum Undo {
         /// the id by now is left alone.
         start_time: u64,
     },
+}
+
+/// A routing rule of ours for what comes in by one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoutingRule {
+    /// Nearer ways in the main table.
+    Nearer,
+    /// Our table for packets with this mark, or for all.
+    Find(Option<u32>),
 }
 
 /// Names one record of a journal.
@@ -259,6 +306,12 @@ impl UndoJournal {
                 Ok(()) => {
                     tracing::info!(?undo, "undid what an earlier run left behind");
                     struck.push(id);
+                }
+                // A program that is away is asked when it is back; nothing of ours is left but its note.
+                Err(error)
+                    if error.kind == DriverErrorKind::Gone && matches!(undo, Undo::Unmanaged { .. }) =>
+                {
+                    tracing::info!(?undo, %error, "left for later");
                 }
                 Err(error) => {
                     tracing::warn!(?undo, %error, "cannot undo what an earlier run left behind");
@@ -438,12 +491,20 @@ impl Undo {
             }
             Self::LinkUp { interface, index, fresh } => set_down(*index, *fresh)
                 .map_err(|refusal| driver_error("set the interface down", interface, &refusal)),
+            Self::LinkDown { interface, index } => {
+                set_up(*index).map_err(|refusal| driver_error("set the interface up", interface, &refusal))
+            }
             Self::Link { name, index } => remove_link(*name, *index)
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
+            Self::Route { ipv6, index, table, network } => remove_route(*ipv6, *index, *table, *network)
+                .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
+            Self::Rule { ipv6, interface, rule } => remove_rule(*ipv6, *interface, *rule)
+                .map_err(|refusal| driver_error("remove the routing rule", interface, &refusal)),
             Self::FirewallTable => remove_table()
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
+            Self::Unmanaged { interface, profile } => restore_now(*interface, profile.as_deref()),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)
                 .map_err(|error| io_failure("end the process", Path::new(&pid.to_string()), &error)),
         }

@@ -22,6 +22,11 @@ const CT_STATUS: u32 = 2;
 const REDIRECTED: u32 = 0x20;
 /// `IPS_ASSURED` in the same.
 const ASSURED: u32 = 0x04;
+/// `NFT_CT_DST_IP` and `IP_CT_DIR_REPLY`.
+const CT_DESTINATION: u32 = 20;
+const REPLY: u8 = 1;
+/// `NFT_META_MARK`.
+const META_MARK: u32 = 3;
 /// `NFT_RT_TCPMSS`.
 const RT_TCPMSS: u32 = 3;
 /// `NFT_BYTEORDER_HTON`.
@@ -79,6 +84,10 @@ pub(crate) enum Expression {
     CtState,
     /// `[ ct load status => reg 1 ]`.
     CtStatus,
+    /// `[ ct load dst_ip => reg 1 , dir reply ]`.
+    CtReplyDestination,
+    /// `[ meta set mark with reg 1 ]`.
+    SetMark,
     /// `[ fib daddr type => reg 1 ]`.
     DestinationType,
     /// `[ immediate reg N VALUE ]`, register 1 or 2.
@@ -189,6 +198,15 @@ impl Expression {
                 w.number(2, CT_STATUS);
                 w.number(1, REGISTER);
             }),
+            Self::CtReplyDestination => element(w, "ct", |w| {
+                w.number(2, CT_DESTINATION);
+                w.attribute(3, &[REPLY]);
+                w.number(1, REGISTER);
+            }),
+            Self::SetMark => element(w, "meta", |w| {
+                w.number(2, META_MARK);
+                w.number(3, REGISTER);
+            }),
             Self::DestinationType => element(w, "fib", |w| {
                 w.number(1, REGISTER);
                 w.number(2, FIB_ADDRESS_TYPE);
@@ -261,7 +279,11 @@ impl Expression {
         let register = |value: Option<&[u8]>| value.and_then(be32) == Some(REGISTER);
         Ok(match name {
             "meta" => {
-                let ([to, key], others) = pick(data, [1, 2])?;
+                let ([to, key, from], others) = pick(data, [1, 2, 3])?;
+                if register(from) && to.is_none() && key.and_then(be32) == Some(META_MARK) && !others {
+                    return Ok(Some(Self::SetMark));
+                }
+                let others = others || from.is_some();
                 let key = key
                     .and_then(be32)
                     .and_then(|number| MetaKey::ALL.into_iter().find(|key| key.number() == number));
@@ -302,11 +324,12 @@ impl Expression {
                 op.zip(value).map(|(op, value)| Self::Compare(op, value.into()))
             }
             "ct" => {
-                let ([to, key], others) = pick(data, [1, 2])?;
-                match key.and_then(be32).filter(|_| register(to) && !others) {
-                    Some(0) => Some(Self::CtState),
-                    Some(CT_STATUS) => Some(Self::CtStatus),
-                    Some(_) | None => None,
+                let ([to, key, direction], others) = pick(data, [1, 2, 3])?;
+                match (key.and_then(be32).filter(|_| register(to) && !others), direction) {
+                    (Some(0), None) => Some(Self::CtState),
+                    (Some(CT_STATUS), None) => Some(Self::CtStatus),
+                    (Some(CT_DESTINATION), Some([REPLY])) => Some(Self::CtReplyDestination),
+                    (Some(_) | None, _) => None,
                 }
             }
             "fib" => {
@@ -471,6 +494,9 @@ fn lower(statement: &Statement) -> Vec<Expression> {
             Expression::Compare(Op::IsNot, [0; 4].into()),
         ]
         .into(),
+        Statement::Match(Match::AnsweredAt(address)) => {
+            [Expression::CtReplyDestination, is(&address.octets())].into()
+        }
         Statement::Match(Match::Assured) => [
             Expression::CtStatus,
             Expression::Bitwise(ASSURED.to_ne_bytes().into()),
@@ -485,6 +511,9 @@ fn lower(statement: &Statement) -> Vec<Expression> {
             Expression::Compare(Op::IsNot, [0].into()),
         ]
         .into(),
+        Statement::Mark(mark) => {
+            [Expression::Load(REGISTER, mark.to_ne_bytes().into()), Expression::SetMark].into()
+        }
         Statement::ClampSegment => {
             [Expression::RouteSegment, Expression::NetworkOrder, Expression::WriteSegment].into()
         }
@@ -518,6 +547,13 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
             rest = rest.get(3..).unwrap_or_default();
             continue;
         }
+        if let [Expression::Load(REGISTER, mark), Expression::SetMark, ..] = rest
+            && let Some(mark) = as_array(mark)
+        {
+            statements.push(Statement::Mark(u32::from_ne_bytes(*mark)));
+            rest = rest.get(2..).unwrap_or_default();
+            continue;
+        }
         if let [Expression::RouteSegment, Expression::NetworkOrder, Expression::WriteSegment, ..] = rest {
             statements.push(Statement::ClampSegment);
             rest = rest.get(3..).unwrap_or_default();
@@ -534,7 +570,10 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
                     Expression::Payload { .. } => Statement::Other("payload".into()),
                     Expression::Bitwise(_) => Statement::Other("bitwise".into()),
                     Expression::Compare(..) => Statement::Other("cmp".into()),
-                    Expression::CtState | Expression::CtStatus => Statement::Other("ct".into()),
+                    Expression::CtState | Expression::CtStatus | Expression::CtReplyDestination => {
+                        Statement::Other("ct".into())
+                    }
+                    Expression::SetMark => Statement::Other("meta".into()),
                     Expression::Port | Expression::TcpFlags => Statement::Other("payload".into()),
                     Expression::RouteSegment => Statement::Other("rt".into()),
                     Expression::NetworkOrder => Statement::Other("byteorder".into()),
@@ -584,6 +623,9 @@ fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
         [Expression::Meta(MetaKey::L4Proto), Expression::Compare(Op::Is, number), ..] => {
             let [number] = as_array::<1>(number)?;
             Some((Match::Protocol(*number), 2))
+        }
+        [Expression::CtReplyDestination, Expression::Compare(Op::Is, value), ..] => {
+            Some((Match::AnsweredAt((*as_array::<4>(value)?).into()), 2))
         }
         [Expression::DestinationType, Expression::Compare(Op::Is, value), ..] => {
             (value.as_slice() == LOCAL.to_ne_bytes()).then_some((Match::Local, 2))

@@ -9,7 +9,7 @@ use alloc::{format, vec, vec::Vec};
 
 use hn_types::{
     IfName, Subnet4,
-    plan::{FirewallPlan, PortForward},
+    plan::{FirewallPlan, NameRedirect, PortForward},
 };
 
 use crate::{
@@ -22,6 +22,7 @@ const ICMP: [u8; 2] = [1, 58];
 /// The ports on which this host waits for answers of DHCP and DHCPv6 servers.
 const DHCP_CLIENT: [u16; 2] = [68, 546];
 const UDP: u8 = 17;
+const DNS: u16 = 53;
 
 fn ours(plan: &FirewallPlan) -> impl Iterator<Item = (&PortForward, Subnet4)> {
     plan.forwards.iter().filter_map(|forward| {
@@ -36,7 +37,7 @@ fn text(forward: &PortForward) -> alloc::string::String {
 
 /// Where the destination is translated, before it is decided where the packet goes.
 pub(crate) fn prerouting(plan: &FirewallPlan) -> Vec<Rule> {
-    let mut rules = Vec::new();
+    let mut rules: Vec<Rule> = plan.names.iter().map(names).collect();
     for (forward, subnet) in ours(plan) {
         let condition = |from: IfName, rest: Vec<Match>| {
             let mut statements =
@@ -58,6 +59,19 @@ pub(crate) fn prerouting(plan: &FirewallPlan) -> Vec<Rule> {
         });
     }
     rules
+}
+
+/// Only what is asked of this host: a device that wants another name server gets that.
+fn names(redirect: &NameRedirect) -> Rule {
+    let host = Subnet4::new(redirect.address, 32).map(|host| Match::Address(Side::Out, host));
+    let mut statements =
+        vec![on(Side::In, Op::Is, Compared::Name(redirect.private)), Statement::Match(Match::Ipv4)];
+    statements.extend(host.map(Statement::Match));
+    statements.extend([
+        Statement::Match(Match::Port(redirect.protocol.number(), DNS)),
+        Statement::Redirect(redirect.address, redirect.port),
+    ]);
+    Rule { statements, comment: format!("names for {}", redirect.private) }
 }
 
 /// What a device of `private` may get through its mappings.

@@ -1,10 +1,10 @@
 //! What a plan means: the rules that guarantee it. `docs/security.md` says the same in prose.
 
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, Reach},
+    plan::{FirewallPlan, FirewallSegment, Pinned, Reach},
 };
 
 use crate::mapping;
@@ -25,18 +25,21 @@ impl Ruleset {
     pub fn of(plan: &FirewallPlan, index: impl Fn(&IfName) -> Option<u32>) -> Self {
         let mut forward = Vec::new();
         let mut guards = Vec::new();
+        let mut steer = Vec::new();
         let mut branches = Vec::new();
         let mut input = Vec::new();
         let mut postrouting = Vec::new();
         for (number, segment) in plan.segments.iter().enumerate() {
             let parts = Parts {
                 segment,
+                pinned: &plan.pinned,
                 number: number + 1,
                 isolated: plan.isolated.contains(&segment.interface),
                 index: &index,
             };
             forward.extend(parts.forward());
             guards.extend(parts.guard());
+            steer.extend(parts.steer());
             branches.push(parts.outward());
             branches.push(parts.inward(mapping::inward(plan, segment.interface)));
             input.extend(parts.input());
@@ -52,6 +55,7 @@ impl Ruleset {
         };
         // Chains that others go to come first: a rule may only name a chain that exists.
         let mut chains = branches;
+        chains.extend(base("steer", Hook::Steer, steer));
         chains.extend(base("prerouting", Hook::Prerouting, mapping::prerouting(plan)));
         chains.extend(base("forward", Hook::Forward, forward));
         chains.extend(base("input", Hook::Input, input));
@@ -63,6 +67,7 @@ impl Ruleset {
 /// The rules of one segment.
 struct Parts<'a, F> {
     segment: &'a FirewallSegment,
+    pinned: &'a BTreeSet<Pinned>,
     number: usize,
     isolated: bool,
     index: &'a F,
@@ -190,6 +195,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::Out, public, rest, &format!("{private} to {public}")));
         }
+        rules.extend(self.staying(Side::Out));
         // A bridge hands what it carries between its own ports to this hook when br_netfilter is on.
         if !self.isolated {
             rules.push(Rule {
@@ -234,8 +240,47 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
         }
         rules.extend(mapped);
+        rules.extend(self.staying(Side::In));
         rules.push(dropped(Vec::new(), format!("unasked to {private}")));
         Chain { name: self.inward_name(), hook: None, rules }
+    }
+
+    /// What began by an interface that was the public one goes on by it.
+    fn staying(&self, side: Side) -> Vec<Rule> {
+        let Some((public, network)) = self.passage() else { return Vec::new() };
+        let private = self.private();
+        let others = self.pinned.iter().filter(|pinned| pinned.interface != public);
+        let rule = |pinned: &Pinned| {
+            let mut statements = vec![
+                on(side, Op::Is, Compared::Name(pinned.interface)),
+                Statement::Match(Match::Ipv4),
+                Statement::Match(Match::State(INWARD)),
+                Statement::Verdict(Verdict::Accept),
+            ];
+            if side == Side::Out {
+                statements.insert(2, Statement::Match(Match::Address(Side::In, network)));
+            }
+            Rule { statements, comment: format!("what {private} began by {}", pinned.interface) }
+        };
+        others.map(rule).collect()
+    }
+
+    /// A connection is led to the interface it began on: its translated address tells which.
+    fn steer(&self) -> Vec<Rule> {
+        if self.passage().is_none() {
+            return Vec::new();
+        }
+        let private = self.private();
+        let rule = |pinned: &Pinned| Rule {
+            statements: vec![
+                on(Side::In, Op::Is, Compared::Name(private)),
+                Statement::Match(Match::Ipv4),
+                Statement::Match(Match::AnsweredAt(pinned.address)),
+                Statement::Mark(pinned.mark),
+            ],
+            comment: format!("what {private} began by {}", pinned.interface),
+        };
+        self.pinned.iter().map(rule).collect()
     }
 
     /// What the switch for our segment must not open besides: between the public interface and other networks.

@@ -40,6 +40,8 @@ pub enum Hook {
     Prerouting,
     /// `type nat hook postrouting priority srcnat`.
     Postrouting,
+    /// `type filter hook prerouting priority mangle`.
+    Steer,
     /// A hook, priority, policy or type that we never ask for, as the kernel reports it.
     Other {
         /// Number of the hook.
@@ -76,6 +78,8 @@ pub enum Statement {
     Masquerade,
     /// Rewrites the IPv4 destination and its port (only in [`Hook::Prerouting`]).
     Redirect(Ipv4Addr, u16),
+    /// Marks the packet, for the routing decision (only in [`Hook::Steer`]).
+    Mark(u32),
     /// Lowers the maximum segment size that a TCP packet announces to what the smaller of the ways to its
     /// destination and back to its source carries. Never raises it, and adds none. Only after [`Match::TcpSyn`].
     ClampSegment,
@@ -108,6 +112,9 @@ pub enum Match {
     Port(u8, u16),
     /// Its destination was rewritten.
     Redirected,
+    /// The other end of its connection answers to this address: the one its source was translated to. Only after
+    /// [`Match::Ipv4`].
+    AnsweredAt(Ipv4Addr),
     /// The state of its connection is one of these.
     State(CtStates),
     /// Its connection has seen packets both ways and is set up: for TCP, the handshake is over. Such a packet is
@@ -186,6 +193,7 @@ impl Hook {
             Self::Forward => (2, 0, 1),
             Self::Prerouting => (0, -100, 1),
             Self::Postrouting => (4, 100, 1),
+            Self::Steer => (0, -150, 1),
             Self::Other { number, priority, policy } => (number, priority, policy),
         }
     }
@@ -193,14 +201,14 @@ impl Hook {
     /// The type of a base chain there.
     pub const fn chain_type(self) -> &'static str {
         match self {
-            Self::Input | Self::Forward | Self::Other { .. } => "filter",
+            Self::Input | Self::Forward | Self::Steer | Self::Other { .. } => "filter",
             Self::Prerouting | Self::Postrouting => "nat",
         }
     }
 
     /// The hook with these parts.
     pub fn from_parts(chain_type: &str, parts: (u32, i32, u32)) -> Self {
-        let known = [Self::Input, Self::Forward, Self::Prerouting, Self::Postrouting];
+        let known = [Self::Input, Self::Forward, Self::Prerouting, Self::Postrouting, Self::Steer];
         let (number, priority, policy) = parts;
         known
             .into_iter()
@@ -216,6 +224,7 @@ impl fmt::Display for Hook {
             Self::Forward => "type filter hook forward priority filter; policy accept;",
             Self::Prerouting => "type nat hook prerouting priority dstnat; policy accept;",
             Self::Postrouting => "type nat hook postrouting priority srcnat; policy accept;",
+            Self::Steer => "type filter hook prerouting priority mangle; policy accept;",
             Self::Other { number, priority, policy } => {
                 return write!(f, "hook {number} priority {priority}; policy {policy};");
             }
@@ -265,6 +274,7 @@ impl fmt::Display for Statement {
             Self::Counter => f.write_str("counter"),
             Self::Masquerade => f.write_str("masquerade"),
             Self::Redirect(address, port) => write!(f, "dnat ip to {address}:{port}"),
+            Self::Mark(mark) => write!(f, "meta mark set {mark:#010x}"),
             Self::ClampSegment => f.write_str("tcp option maxseg size set rt mtu"),
             Self::Verdict(Verdict::Accept) => f.write_str("accept"),
             Self::Verdict(Verdict::Drop) => f.write_str("drop"),
@@ -306,6 +316,7 @@ impl fmt::Display for Match {
             Self::Port(17, port) => write!(f, "udp dport {port}"),
             Self::Port(number, port) => write!(f, "meta l4proto {number} th dport {port}"),
             Self::Redirected => f.write_str("ct status dnat"),
+            Self::AnsweredAt(address) => write!(f, "ct reply ip daddr {address}"),
             Self::State(states) => write!(f, "ct state {states}"),
             Self::Assured => f.write_str("ct status assured"),
             Self::TcpSyn => f.write_str("tcp flags syn"),

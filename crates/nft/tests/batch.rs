@@ -11,7 +11,7 @@ use hn_nft::{
 };
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, PortForward, Reach},
+    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Pinned, PortForward, Reach, Steering},
     settings::Protocol,
 };
 use proptest::prelude::*;
@@ -191,6 +191,30 @@ fn the_empty_plan_adds_and_deletes_so_that_nothing_to_remove_is_no_error() {
 }
 
 #[test]
+fn what_began_by_a_former_public_interface_goes_on_by_it() {
+    let mut plan = full();
+    plan.pinned = [
+        Pinned { interface: name("eth0"), address: [203, 0, 113, 2].into(), mark: Steering::MARKS },
+        Pinned { interface: name("eth1"), address: [203, 0, 113, 3].into(), mark: Steering::MARKS + 1 },
+    ]
+    .into();
+    let text = Ruleset::of(&plan, known).to_string();
+    for line in [
+        "type filter hook prerouting priority mangle; policy accept;",
+        "iifname \"hnap0\" meta nfproto ipv4 ct reply ip daddr 203.0.113.2 meta mark set 0x686e0001 \
+         comment \"what hnap0 began by eth0\"",
+        "iifname \"hnap0\" meta nfproto ipv4 ct reply ip daddr 203.0.113.3 meta mark set 0x686e0002 \
+         comment \"what hnap0 began by eth1\"",
+        "oifname \"eth1\" meta nfproto ipv4 ip saddr 192.168.137.0/24 ct state established,related accept \
+         comment \"what hnap0 began by eth1\"",
+        "iifname \"eth1\" meta nfproto ipv4 ct state established,related accept comment \"what hnap0 began by eth1\"",
+    ] {
+        assert!(text.lines().any(|found| found.trim() == line), "{line}\nis not in\n{text}");
+    }
+    assert!(!text.contains("oifname \"eth1\" meta nfproto ipv4 ip saddr 192.168.137.0/24 ct state new"));
+}
+
+#[test]
 fn an_ordinary_packet_meets_no_more_than_this() {
     // Counted in expressions up to and including the verdict, on the path by index.
     fn cost(rule: &Rule) -> usize {
@@ -201,8 +225,10 @@ fn an_ordinary_packet_meets_no_more_than_this() {
                 | Match::Interface(..)
                 | Match::NotTo(_)
                 | Match::Local
+                | Match::AnsweredAt(_)
                 | Match::Protocol(_),
-            ) => 2,
+            )
+            | Statement::Mark(_) => 2,
             Statement::Match(
                 Match::Address(..)
                 | Match::Address6(..)
@@ -310,7 +336,14 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     );
     let forwards = proptest::collection::vec(forward, 0..4);
     let closed = proptest::collection::btree_set(interface(), 0..3);
-    (proptest::collection::vec(segment, 0..5), forwards, closed).prop_map(|(segments, forwards, closed)| {
+    let pinned = (interface(), any::<u32>(), 0_u32..8).prop_map(|(interface, address, mark)| Pinned {
+        interface,
+        address: address.into(),
+        mark: Steering::MARKS + mark,
+    });
+    let pinned = proptest::collection::btree_set(pinned, 0..3);
+    let parts = (proptest::collection::vec(segment, 0..5), forwards, closed, pinned);
+    parts.prop_map(|(segments, forwards, closed, pinned)| {
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
@@ -323,7 +356,7 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 internal_port,
             })
             .collect();
-        FirewallPlan { segments, forwards, closed, ..FirewallPlan::default() }
+        FirewallPlan { segments, forwards, closed, pinned, ..FirewallPlan::default() }
     })
 }
 

@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 
 use hn_types::{
-    MacAddr,
+    IfName, MacAddr,
     observed::ServiceEvent,
     plan::{Ipv6Plan, ServiceSegment},
 };
@@ -19,6 +19,7 @@ pub const MESSAGE_LIMIT: usize = 16 * 1024;
 
 /// From the control process to the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a few are sent for each start, one at a time")]
 pub enum ToWorker {
     /// Serve this segment. Descriptors: the packet socket (AF_PACKET, bound to the interface, filtered to
     /// DHCP requests and ARP), then the lease journal (opened for reading and appending).
@@ -69,10 +70,12 @@ pub enum ToWorker {
         Option<u16>,
     ),
     /// Ask other upstreams from here on.
-    Upstreams(
+    Upstreams {
         /// Best first; at most 8.
-        Vec<SocketAddr>,
-    ),
+        resolvers: Vec<SocketAddr>,
+        /// Through this interface and no other.
+        through: Option<IfName>,
+    },
     /// Rewrite the journal without its history. Descriptors: an empty file that replaces the journal.
     Compact {
         /// Echoed in [`FromWorker::Compacted`].

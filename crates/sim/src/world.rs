@@ -9,10 +9,10 @@ use std::{
 use hn_ports::EventSink;
 use hn_types::{
     DriverError, DriverErrorKind, IfName, Key, KeyRole, MacAddr, Ssid, Step, Subnet4, Wall,
-    network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet},
+    network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet, Way, Way6},
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
     part::{Dependency, MissingDependency},
-    plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
+    plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, NextHop, ServicePlan},
     radio::{
         Adapter, Authenticator, Band, ChannelInfo, Country, IfType, InterfaceCombination, InterfaceLimit,
         PhyType, Protection, RadioInterface, RadioSwitch, RadioView, Regulatory,
@@ -197,15 +197,29 @@ impl World {
         NetworkView {
             links: self.links.clone(),
             default_route: self.default_route,
+            ways: self.default_route.map(|interface| Way { interface, gateway: None }).into_iter().collect(),
+            steered: self.steered(|next| matches!(next, NextHop::Ipv4(_))),
             occupied,
             resolvers: vec![(Ipv4Addr::new(10, 20, 30, 1), 53).into()],
             host_name: "simulated".to_owned(),
             ipv6: Ipv6View {
                 available: true,
                 uplinks: self.default_route.into_iter().collect(),
+                ways: self
+                    .default_route
+                    .map(|interface| Way6 { interface, gateway: None })
+                    .into_iter()
+                    .collect(),
+                steered: self.steered(|next| matches!(next, NextHop::Ipv6(_))),
                 ..Ipv6View::default()
             },
         }
+    }
+
+    /// Where our own routing tables lead.
+    fn steered(&self, family: impl Fn(NextHop) -> bool) -> Vec<(u32, IfName)> {
+        let found = self.applied.links.steering.iter().filter(|steering| family(steering.next));
+        found.map(|steering| (steering.table(), steering.public)).collect()
     }
 
     /// The connected stations, measured.

@@ -248,3 +248,109 @@ pub fn docker(machine: &mut Machine) -> Result<Neighbour> {
         iptables -I FORWARD -j DOCKER-USER";
     Ok(Neighbour { reload: again.into(), restore: DOCKER.into(), by_hand: true })
 }
+
+/// NetworkManager on a bus that the service sees, with the private interfaces as its own. A profile with a fixed
+/// address is active on the first, none on the second; the interface to the Internet is not its business.
+///
+/// # Errors
+/// If it does not start or does not activate the profile.
+pub fn network_manager(machine: &mut Machine) -> Result<Neighbour> {
+    machine.system_bus(true)?;
+    for path in ["/etc/NetworkManager", "/var/lib/NetworkManager"] {
+        machine.private_copy(path)?;
+    }
+    // Its notes; and a machine without udev, which it recognises by this.
+    let notes = machine.scene.router.files().join("run-NetworkManager");
+    std::fs::create_dir(&notes)?;
+    std::fs::create_dir_all("/run/NetworkManager")?;
+    machine.prelude.push_str(&format!(
+        "mount --bind {} /run/NetworkManager\nmount -o remount,ro /sys\n",
+        notes.display()
+    ));
+    machine.sh(&format!(
+        "rm -f /etc/NetworkManager/NetworkManager.conf /etc/NetworkManager/conf.d/*
+        cat > /etc/NetworkManager/NetworkManager.conf <<'END'
+[main]
+plugins=keyfile
+dns=none
+no-auto-default=*
+[keyfile]
+unmanaged-devices=interface-name:{PUBLIC};interface-name:lo
+END"
+    ))?;
+    network_manager_again(machine)?;
+    machine.sh(&format!(
+        "nmcli connection add type ethernet ifname {} con-name office ipv4.method manual \
+         ipv4.addresses 10.9.9.1/24 ipv6.method disabled autoconnect no
+        nmcli --wait 20 connection up office",
+        PRIVATE[0]
+    ))?;
+    Ok(Neighbour { reload: "nmcli general reload".into(), ..Neighbour::default() })
+}
+
+/// NetworkManager starts again, with the files that it had.
+///
+/// # Errors
+/// If it does not start.
+pub fn network_manager_again(machine: &mut Machine) -> Result<()> {
+    machine.daemon("exec NetworkManager --no-daemon")?;
+    let answers = wait::holds("NetworkManager", SETTLE, || {
+        machine.holds("nmcli --terse general status | grep -v asleep | grep -q connect")
+    });
+    answers.map_err(|error| error.context(machine.said()))
+}
+
+/// dnsmasq as the machine's own name server: at port 53 of every address, with a DHCP server for a network that is not
+/// here, which waits at port 67 of every address.
+///
+/// # Errors
+/// If it does not start.
+pub fn dnsmasq(machine: &mut Machine) -> Result<Neighbour> {
+    let pid = machine.scene.router.files().join("dnsmasq.pid");
+    let leases = machine.scene.router.files().join("dnsmasq.leases");
+    machine.daemon(&format!(
+        "exec dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file={} --log-facility=- \
+         --no-resolv --server={} --address=/{OWN_NAME}/{OWN_ANSWER} --dhcp-range=10.77.0.10,10.77.0.20 \
+         --dhcp-leasefile={}",
+        pid.display(),
+        crate::internet::RESOLVER,
+        leases.display()
+    ))?;
+    answers(machine)?;
+    Ok(Neighbour { reload: format!("kill -HUP $(cat {})", pid.display()), ..Neighbour::default() })
+}
+
+/// Unbound as the machine's own name server, at port 53 of every address.
+///
+/// # Errors
+/// If it does not start.
+pub fn unbound(machine: &mut Machine) -> Result<Neighbour> {
+    let files = machine.scene.router.files();
+    let (pid, config) = (files.join("unbound.pid"), files.join("unbound.conf"));
+    std::fs::write(
+        &config,
+        format!(
+            "server:\n interface: 0.0.0.0\n interface: ::0\n access-control: 0.0.0.0/0 allow\n access-control: ::/0 allow\n \
+             do-daemonize: no\n use-syslog: no\n chroot: \"\"\n username: \"\"\n module-config: iterator\n \
+             local-zone: test. transparent\n local-data: \"{OWN_NAME}. A {OWN_ANSWER}\"\n\
+             remote-control:\n control-enable: no\nforward-zone:\n name: .\n forward-addr: {}\n",
+            crate::internet::RESOLVER
+        ),
+    )?;
+    // It replaces the shell, so the number is its own.
+    machine.daemon(&format!("echo $$ > {}; exec unbound -d -p -c {}", pid.display(), config.display()))?;
+    answers(machine)?;
+    Ok(Neighbour { reload: format!("kill -HUP $(cat {})", pid.display()), ..Neighbour::default() })
+}
+
+/// A name that only the machine's own name server knows.
+pub const OWN_NAME: &str = "printer.office.test";
+/// What it says.
+pub const OWN_ANSWER: &str = "192.0.2.77";
+
+/// Waits for the machine's own name server.
+fn answers(machine: &Machine) -> Result<()> {
+    let asked = format!("dig +short +time=2 +tries=1 @127.0.0.1 {OWN_NAME} | grep -qx {OWN_ANSWER}");
+    let answers = wait::holds("the machine's name server", SETTLE, || machine.holds(&asked));
+    answers.map_err(|error| error.context(machine.said()))
+}

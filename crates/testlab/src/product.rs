@@ -126,6 +126,17 @@ impl Product {
         Ok(())
     }
 
+    /// `hostednetd --undo`: what a service that was killed left behind goes. The service does not run.
+    ///
+    /// # Errors
+    /// If it fails: with its words.
+    pub fn undo(&self, place: &Namespace) -> Result<()> {
+        let mut command = place.command(self.binaries.join("hostednetd"));
+        command.arg("--undo").arg("--state-dir").arg(&self.state).arg("--runtime-dir").arg(&self.runtime);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command::run(&mut command, ANSWER)?.success().map(drop)
+    }
+
     /// Waits until the service answers on its socket.
     ///
     /// # Errors

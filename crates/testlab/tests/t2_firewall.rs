@@ -114,7 +114,9 @@ impl Lanes {
 
     fn forward(&mut self, interfaces: &[&str]) -> Changed {
         let ipv4 = interfaces.iter().map(|name| name.parse().unwrap()).collect();
-        self.runtime.block_on(self.forwarding.apply(&ForwardingPlan { ipv4, ipv6: None })).unwrap()
+        self.runtime
+            .block_on(self.forwarding.apply(&ForwardingPlan { ipv4, ..ForwardingPlan::default() }))
+            .unwrap()
     }
 
     fn protect(&mut self, plan: &FirewallPlan) -> Changed {

@@ -201,3 +201,6 @@ macro_rules! row {
 row!(nobody: |_: &mut Machine| Ok(Neighbour::default()));
 row!(ufw: neighbour::ufw);
 row!(docker: neighbour::docker);
+row!(network_manager: neighbour::network_manager);
+row!(dnsmasq: neighbour::dnsmasq);
+row!(unbound: neighbour::unbound);

@@ -1,7 +1,7 @@
 //! What the machine's network looks like: connections, routes, resolvers. Always a complete picture.
 
 use alloc::{string::String, vec::Vec};
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,10 @@ pub struct NetworkView {
     pub links: Vec<Link>,
     /// The interface of the IPv4 default route with the lowest metric.
     pub default_route: Option<IfName>,
+    /// Every interface with an IPv4 default route in any table of others, each once, the best first.
+    pub ways: Vec<Way>,
+    /// The routing tables of ours and where their default routes lead ([`crate::plan::Steering`]).
+    pub steered: Vec<(u32, IfName)>,
     /// Every IPv4 network that is reachable by an address or a route of any table, without default routes
     /// and without what this service itself configured.
     pub occupied: Vec<OccupiedSubnet>,
@@ -25,6 +29,24 @@ pub struct NetworkView {
     pub ipv6: Ipv6View,
 }
 
+/// An interface that leads to the whole Internet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// The interface.
+    pub interface: IfName,
+    /// The next router; absent where the link has only one other end.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// The same of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way6 {
+    /// The interface.
+    pub interface: IfName,
+    /// The next router; absent where the link has only one other end.
+    pub gateway: Option<Ipv6Addr>,
+}
+
 /// IPv6 of the machine, without what this service itself configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ipv6View {
@@ -34,8 +56,12 @@ pub struct Ipv6View {
     pub disabled: Vec<IfName>,
     /// This machine is an IPv6 router by a setting that is not ours.
     pub forwarding: bool,
-    /// Interfaces with an IPv6 default route, the best first.
+    /// Interfaces with an IPv6 default route in the main table, the best first.
     pub uplinks: Vec<IfName>,
+    /// Every interface with an IPv6 default route in any table of others, each once, the best first.
+    pub ways: Vec<Way6>,
+    /// The routing tables of ours and where their IPv6 default routes lead.
+    pub steered: Vec<(u32, IfName)>,
 }
 
 impl NetworkView {

@@ -5,10 +5,11 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IfName, KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView};
+use crate::{IfName, KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView, settings::Protocol};
 
 /// What a platform reports by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum PlatformEvent {
     /// The adapters, complete; emitted once at the start and whenever anything in it changed.
     Radio(RadioView),
@@ -119,6 +120,14 @@ pub enum ServiceEvent {
         /// Why not, lower case, without a full stop.
         cause: String,
     },
+    /// Port 53 is held by another program, so the name server listens at other ports and packets for 53 have to be
+    /// led there. Empty lists: it has the port itself.
+    DnsMoved {
+        /// What has to be led where.
+        moved: Vec<MovedPort>,
+        /// Who holds the port, lower case, without a full stop.
+        cause: String,
+    },
     /// Something does not work although the rest does; empty text means that it works again.
     Trouble {
         /// Which.
@@ -133,6 +142,15 @@ pub enum ServiceEvent {
     },
     /// Counters, complete.
     Counters(Vec<Counter>),
+}
+
+/// A port of the name server that is another one than devices ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedPort {
+    /// Of which protocol.
+    pub protocol: Protocol,
+    /// Where the server listens instead of 53, above 1023.
+    pub port: u16,
 }
 
 /// What can be wrong with the protocol servers.

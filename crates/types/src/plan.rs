@@ -138,6 +138,65 @@ pub struct LinkPlan {
     /// IPv6 addresses of ours, on interfaces that `addresses` names too. They are usable at once: nobody is
     /// asked whether they are taken.
     pub addresses6: Vec<LinkAddress6>,
+    /// Where packets of the segment leave, when that is not the machine's own way out; at most one for IPv4
+    /// and one for IPv6 without a mark, behind those with one.
+    pub steering: Vec<Steering>,
+    /// How often devices had to leave a network of ours for another one. When it rises, wires are interrupted for a
+    /// moment once the old address is gone: whoever notices asks for an address again.
+    pub moves: u32,
+}
+
+/// What comes from a segment and has no nearer way leaves by the public interface, whatever the machine's own
+/// default route is: a routing rule for the private interface, and a table with one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Steering {
+    /// The private interface (the bridge, when there is one).
+    pub private: IfName,
+    /// The public interface.
+    pub public: IfName,
+    /// The next router there.
+    pub next: NextHop,
+    /// Only for packets that bear this mark ([`Pinned::mark`]), from [`Steering::MARKS`] on; absent: for all that
+    /// have none.
+    pub mark: Option<u32>,
+    /// The network on that link, which needs no router; only with a mark, others look for nearer ways first.
+    pub on_link: Option<Subnet4>,
+}
+
+/// The next router of a way out; absent where the link has only one other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextHop {
+    /// For IPv4.
+    Ipv4(Option<Ipv4Addr>),
+    /// For IPv6.
+    Ipv6(Option<Ipv6Addr>),
+}
+
+impl Steering {
+    /// The routing table, in a range that nothing standard uses.
+    pub const TABLE: u32 = 21_137;
+    /// Priority of the rule that looks for nearer ways in the main table. Rules with a mark come before it, the one
+    /// without behind it.
+    pub const PRIORITY: u32 = 5_137;
+    /// The first of the marks; the routing table of a mark follows [`Steering::TABLE`] by as much as the mark
+    /// follows the one before this one.
+    pub const MARKS: u32 = 0x686e_0001;
+    /// Most marks.
+    pub const MOST_MARKS: u32 = 8;
+
+    /// The routing table.
+    pub const fn table(&self) -> u32 {
+        match self.mark {
+            Some(mark) => Self::TABLE + 1 + mark.saturating_sub(Self::MARKS),
+            None => Self::TABLE,
+        }
+    }
+
+    /// Whether `table` is one of ours.
+    pub const fn owns(table: u32) -> bool {
+        table >= Self::TABLE && table <= Self::TABLE + Self::MOST_MARKS
+    }
 }
 
 /// A bridge of ours.
@@ -174,6 +233,9 @@ pub struct ForwardingPlan {
     pub ipv4: BTreeSet<IfName>,
     /// For IPv6.
     pub ipv6: Option<Forwarding6>,
+    /// Interfaces whose replies come in where the machine's own packets would not go out: a strict check of the
+    /// return path (`rp_filter` 1, RFC 3704 §2.2) becomes a loose one (2, §2.4) there.
+    pub loose: BTreeSet<IfName>,
 }
 
 /// Forwarding of IPv6, which the kernel decides by where a packet came in.
@@ -196,6 +258,35 @@ pub struct FirewallPlan {
     pub closed: BTreeSet<IfName>,
     /// Segments whose devices this host does not connect with each other.
     pub isolated: BTreeSet<IfName>,
+    /// What began while one of these was the public interface goes on by it. Empty until the public interface was
+    /// exchanged for another one into the same network; then the one that is public is among them.
+    pub pinned: BTreeSet<Pinned>,
+    /// Where devices' questions go while another program holds port 53.
+    pub names: Vec<NameRedirect>,
+}
+
+/// Connections that stay with the interface they began on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pinned {
+    /// The interface.
+    pub interface: IfName,
+    /// The address they were translated to.
+    pub address: Ipv4Addr,
+    /// Their packets bear this mark on their way to the routing decision ([`Steering::mark`]).
+    pub mark: u32,
+}
+
+/// What devices ask at port 53 of the host's private address goes to another port of the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameRedirect {
+    /// The private interface; what comes in elsewhere is not concerned.
+    pub private: IfName,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The host's address there.
+    pub address: Ipv4Addr,
+    /// Where the name server listens.
+    pub port: u16,
 }
 
 /// A port of the host that leads to a device of a segment.
@@ -328,6 +419,8 @@ pub struct DnsPlan {
     pub host_name: String,
     /// Where other names are asked, best first. Empty: only local names are answered.
     pub upstreams: Vec<SocketAddr>,
+    /// Ask them through this interface only: a tunnel that devices are behind keeps their questions, too.
+    pub through: Option<IfName>,
 }
 
 #[cfg(test)]

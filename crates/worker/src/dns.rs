@@ -10,7 +10,7 @@ use std::{
 };
 
 use hn_dns::{Client, ClientTransport, Event, Forwarder, Output};
-use hn_types::{Monotonic, observed::Lease};
+use hn_types::{IfName, Monotonic, observed::Lease};
 use rustix::{fs::OFlags, io};
 
 use crate::{
@@ -181,8 +181,18 @@ impl Dns {
         self.clients.refused
     }
 
-    /// Asks these resolvers from here on.
-    pub(crate) fn set_upstreams(&mut self, resolvers: &[SocketAddr], now: Monotonic) {
+    /// Asks these resolvers from here on, through this interface if one is named.
+    pub(crate) fn set_upstreams(
+        &mut self,
+        resolvers: &[SocketAddr],
+        through: Option<IfName>,
+        now: Monotonic,
+    ) {
+        if self.resolvers.through != through {
+            self.resolvers.through = through;
+            // Nothing is asked any more on a socket that leads elsewhere.
+            self.forwarder.set_upstreams(&[], now);
+        }
         let usable = resolvers.iter().filter(|resolver| resolver.ip().to_canonical() != self.own);
         self.known = usable.take(RESOLVERS).copied().collect();
         self.down.retain(|resolver| self.known.contains(resolver));

@@ -229,7 +229,8 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     }
     rules.insert(libc::SYS_socket, sockets);
     let nagle = SeccompRule::new(vec![is(1, libc::IPPROTO_TCP)?, is(2, libc::TCP_NODELAY)?])?;
-    rules.insert(libc::SYS_setsockopt, vec![nagle]);
+    let pin = SeccompRule::new(vec![is(1, libc::SOL_SOCKET)?, is(2, libc::SO_BINDTODEVICE)?])?;
+    rules.insert(libc::SYS_setsockopt, vec![nagle, pin]);
     // A socket that was handed over may have to be made non-blocking.
     // (And std asks for F_GETFD in debug builds before it closes anything.)
     let flags =

@@ -135,7 +135,12 @@ mod tests {
 
     #[test]
     fn the_forwarder_gets_the_domain_and_the_host_name() {
-        let plan = DnsPlan { domain: "mshome.net".into(), host_name: "laptop".into(), upstreams: Vec::new() };
+        let plan = DnsPlan {
+            domain: "mshome.net".into(),
+            host_name: "laptop".into(),
+            upstreams: Vec::new(),
+            through: None,
+        };
         let config = dns("192.168.137.1/24".parse().unwrap(), None, &plan);
         assert_eq!((config.domain.as_str(), config.host_name.as_str()), ("mshome.net", "laptop"));
     }

@@ -10,7 +10,8 @@ use std::{
 };
 
 use hn_dns::{Forwarder, Route, RouteTransport, UpstreamId};
-use hn_types::Monotonic;
+use hn_types::{IfName, Monotonic};
+use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use rustix::{
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, sockopt},
@@ -56,6 +57,8 @@ pub(crate) struct Resolvers {
     questions: Vec<Question>,
     bytes: Vec<u8>,
     batch: SendBatch,
+    /// The only interface that sockets made from here on use.
+    pub(crate) through: Option<IfName>,
     /// Sockets that failed; the forwarder is told when its outputs are drained.
     failed: Vec<Route>,
 }
@@ -68,6 +71,7 @@ impl Resolvers {
             questions: Vec::with_capacity(BATCH),
             bytes: Vec::new(),
             batch: SendBatch::new(),
+            through: None,
             failed: Vec::new(),
         }
     }
@@ -105,6 +109,13 @@ impl Resolvers {
         }
     }
 
+    fn pin(&self, socket: &OwnedFd) -> Result<(), Errno> {
+        let Some(through) = self.through else { return Ok(()) };
+        // Needs no privilege for a socket that is bound to none (Linux 5.7).
+        setsockopt(socket, BindToDevice, &through.as_str().into())
+            .map_err(|error| Errno::from_raw_os_error(error as i32))
+    }
+
     fn open(&mut self, poller: &Poller, resolver: SocketAddr, route: Route) -> Result<Slot, Errno> {
         if self.sockets.is_full() {
             return Err(Errno::MFILE);
@@ -114,11 +125,13 @@ impl Resolvers {
         let transport = match route.transport {
             RouteTransport::Udp { .. } => {
                 let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+                self.pin(&socket)?;
                 rustix::net::connect(&socket, &resolver)?;
                 Transport::Udp(socket)
             }
             RouteTransport::Tcp { .. } => {
                 let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+                self.pin(&socket)?;
                 sockopt::set_tcp_nodelay(&socket, true)?;
                 match rustix::net::connect(&socket, &resolver) {
                     Ok(()) | Err(Errno::INPROGRESS) => {}

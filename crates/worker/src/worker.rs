@@ -12,7 +12,7 @@ use hn_dns::Forwarder;
 use hn_ip6::Uplink;
 use hn_ports::services::{FromWorker, ToWorker};
 use hn_types::{
-    MacAddr, Monotonic, Now, Wall,
+    IfName, MacAddr, Monotonic, Now, Wall,
     observed::{Counter, ServiceEvent, ServiceTrouble},
     plan::{Ipv6Plan, ServiceSegment},
 };
@@ -293,9 +293,9 @@ impl Worker {
                     segment.dhcp.set_mtu(mtu);
                 }
             }
-            ToWorker::Upstreams(resolvers) => {
+            ToWorker::Upstreams { resolvers, through } => {
                 let [] = exactly(descriptors)?;
-                self.set_upstreams(&resolvers, now);
+                self.set_upstreams(&resolvers, through, now);
                 self.report_silence()?;
             }
             ToWorker::Compact { generation } => {
@@ -349,7 +349,7 @@ impl Worker {
             }
         }
         if let Some(plan) = &segment.dns {
-            self.set_upstreams(&plan.upstreams, now);
+            self.set_upstreams(&plan.upstreams, plan.through, now);
         }
         let count = u32::try_from(leases.len()).unwrap_or(u32::MAX);
         let answer = FromWorker::Serving { generation, leases: count };
@@ -379,9 +379,9 @@ impl Worker {
         Ok(())
     }
 
-    fn set_upstreams(&mut self, resolvers: &[SocketAddr], now: Now) {
+    fn set_upstreams(&mut self, resolvers: &[SocketAddr], through: Option<IfName>, now: Now) {
         if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
-            dns.set_upstreams(resolvers, now.mono);
+            dns.set_upstreams(resolvers, through, now.mono);
         }
     }
 

@@ -6,10 +6,10 @@ use hn_core::{Command, Config, Part, UpRequest};
 use hn_types::{
     ErrorCode, KeyRole, Reason, Step,
     network::{Link, MediaType, NetworkView},
-    observed::{Lease, PlatformEvent, ServiceEvent, ServiceTrouble},
-    plan::{DhcpPlan, FirewallSegment, ForwardingPlan, Reach, ServicePlan, ServiceSegment},
+    observed::{Lease, MovedPort, PlatformEvent, ServiceEvent, ServiceTrouble},
+    plan::{DhcpPlan, FirewallSegment, ForwardingPlan, NameRedirect, Reach, ServicePlan, ServiceSegment},
     radio::RadioView,
-    settings::{Policy, PrivateChoice, PublicChoice, Role},
+    settings::{Policy, PrivateChoice, Protocol, PublicChoice, Role},
     view::{Event, HostedState, SharingMode, SharingPhase},
 };
 
@@ -63,11 +63,11 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
     let ServicePlan { segment } = world.applied.services.clone();
     let ServiceSegment { interface, address, dhcp, dns, ipv6 } = segment.unwrap();
     let DhcpPlan { first, last, lease_time, router, dns: name_server, domain, mtu, reservations } = dhcp;
-    let ForwardingPlan { ipv4, ipv6: forwarding6 } = world.applied.forwarding.clone();
+    let ForwardingPlan { ipv4, ipv6: forwarding6, loose } = world.applied.forwarding.clone();
     checks!(M069:
         assert_eq!(dns, None, "no name server runs");
         assert_eq!((router, name_server, domain, mtu), (None, None, None, None), "and none is promised, nor a way out");
-        assert!(ipv4.is_empty() && forwarding6.is_none(), "nothing is forwarded");
+        assert!(ipv4.is_empty() && forwarding6.is_none() && loose.is_empty(), "nothing is forwarded");
         assert_eq!(ipv6, None, "nothing of IPv6 is announced or leased");
         assert!(world.applied.links.addresses6.is_empty(), "nor has the host an address of it");
         let (interface, subnet) = (name("hnap0"), Some(address));
@@ -303,7 +303,11 @@ fn another_server_on_the_machine_is_named_until_it_is_gone() {
         serving: !held,
         cause: if held { "UDP port 53 is held by unbound".into() } else { String::new() },
     };
-    for (said, port, who) in [(dhcp, "67", "dnsmasq"), (dns, "53", "unbound")] {
+    let moved: Said = |held| ServiceEvent::DnsMoved {
+        moved: if held { vec![MovedPort { protocol: Protocol::Tcp, port: 10_053 }] } else { Vec::new() },
+        cause: if held { "TCP port 53 is held by unbound".into() } else { String::new() },
+    };
+    for (said, port, who) in [(dhcp, "67", "dnsmasq"), (dns, "53", "unbound"), (moved, "53", "unbound")] {
         let mut world = World::new();
         share(&mut world, "eth0", &[over("eth1")]);
         world.events.clear();
@@ -317,6 +321,31 @@ fn another_server_on_the_machine_is_named_until_it_is_gone() {
             assert!(world.snapshot().sharing.detail.is_empty());
         );
     }
+}
+
+#[test]
+fn while_port_53_is_held_what_devices_ask_is_led_to_the_port_that_the_name_server_has() {
+    let mut world = World::new();
+    share(&mut world, "eth0", &[over("eth1")]);
+    let before = world.applied.clone();
+    let moved = vec![MovedPort { protocol: Protocol::Tcp, port: 10_053 }];
+    let event = ServiceEvent::DnsMoved { moved, cause: "TCP port 53 is held by dnsmasq".into() };
+    world.platform(PlatformEvent::Service(event));
+    world.run();
+    world.assert_converged();
+    let led = NameRedirect {
+        private: name("eth1"),
+        protocol: Protocol::Tcp,
+        address: [192, 168, 137, 1].into(),
+        port: 10_053,
+    };
+    assert_eq!(world.applied.firewall.names, [led]);
+    assert_eq!(world.applied.services, before.services, "nobody loses a lease for it");
+    assert!(world.snapshot().sharing.dns);
+    // On another interface the port is asked for anew.
+    share(&mut world, "eth0", &[over("eth2")]);
+    world.assert_converged();
+    assert!(world.applied.firewall.names.is_empty());
 }
 
 #[test]

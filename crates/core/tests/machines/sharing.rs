@@ -138,9 +138,9 @@ fn a_taken_network_is_avoided_and_a_chosen_one_is_kept() {
     world.platform(taken("192.168.137.0/24"));
     share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
     assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"));
-    world.platform(taken("192.168.138.0/24"));
+    world.platform(taken("192.168.139.0/24"));
     world.run();
-    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"), "sticky while it runs");
+    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"), "sticky while nobody wants it");
     world.root(Command::Unshare).unwrap();
     share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
     assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.137.1/24"));
@@ -288,6 +288,66 @@ fn a_view_that_still_shows_our_own_address_moves_nothing() {
     assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.137.1/24"));
     share(&mut world, pair("eth0", &[over("eth2")])).unwrap();
     world.assert_converged();
+}
+
+/// `eth0` has this address besides.
+fn with_address(text: &str) -> hn_types::network::NetworkView {
+    let mut view = network();
+    let address: hn_types::Subnet4 = text.parse().unwrap();
+    view.links
+        .iter_mut()
+        .filter(|link| link.name == name("eth0"))
+        .for_each(|link| link.addresses.push(address));
+    view.occupied.push(OccupiedSubnet { subnet: address.network(), interface: name("eth0") });
+    view
+}
+
+#[test]
+fn a_segment_whose_network_turns_up_at_the_uplink_moves_once_and_gives_short_leases() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    let before = world.applied.clone();
+    world.events.clear();
+    world.platform(PlatformEvent::Network(with_address("192.168.137.77/24")));
+    world.run();
+    world.assert_converged();
+    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"));
+    let served = world.applied.services.segment.clone().unwrap();
+    assert_eq!(served.address.to_string(), "192.168.138.1/24");
+    assert_eq!(served.dhcp.lease_time.as_secs(), 600);
+    assert_eq!((before.links.moves, world.applied.links.moves), (0, 1), "wires are interrupted");
+    let said = world.events.iter().any(
+        |event| matches!(event, Event::SharingChanged { sharing } if sharing.subnet == Some(served.address)),
+    );
+    assert!(said, "{:?}", world.events);
+    // The other network goes: nothing moves back.
+    world.platform(PlatformEvent::Network(network()));
+    world.run();
+    assert_eq!(world.address_on("eth1").as_deref(), Some("192.168.138.1/24"));
+    // What comes next is as ever.
+    world.root(Command::Unshare).unwrap();
+    world.assert_converged();
+    assert_eq!(world.applied.links, hn_types::plan::LinkPlan::default());
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert_eq!(world.applied.services, before.services);
+}
+
+#[test]
+fn a_segment_that_cannot_move_stays_and_says_why() {
+    let config = Config { full_subnet: "10.1.0.1/24".parse().ok(), ..Config::new("h", "m") };
+    let mut world = World::bare(config);
+    world.platform(PlatformEvent::Network(network()));
+    world.platform(PlatformEvent::Radio(hn_types::radio::RadioView::default()));
+    world.open(1);
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    world.platform(PlatformEvent::Network(with_address("10.1.0.9/24")));
+    world.run();
+    world.assert_converged();
+    assert_eq!(world.address_on("eth1").as_deref(), Some("10.1.0.1/24"));
+    let detail = world.snapshot().sharing.detail;
+    assert!(detail.iter().any(|text| text.contains("10.1.0.0/24") && text.contains("eth0")), "{detail:?}");
+    world.platform(PlatformEvent::Network(network()));
+    assert!(world.snapshot().sharing.detail.is_empty());
 }
 
 #[test]

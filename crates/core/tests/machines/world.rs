@@ -62,6 +62,7 @@ pub(crate) fn network() -> NetworkView {
         resolvers: vec!["10.9.0.1:53".parse().unwrap()],
         host_name: "laptop".into(),
         ipv6: Ipv6View { available: true, uplinks: vec![name("eth0"), name("eth3")], ..Ipv6View::default() },
+        ..NetworkView::default()
     }
 }
 

@@ -1,3 +1,4 @@
 //! Other programs that manage the same network: asked by the door they have, at run-time only, never edited.
 
 pub mod bus;
+pub(crate) mod manager;

@@ -74,6 +74,8 @@ pub(crate) struct RouteRow {
     /// Index of the interface, 0 for none.
     pub(crate) interface: u32,
     pub(crate) metric: u32,
+    /// The next router.
+    pub(crate) gateway: Option<Ipv4Addr>,
     /// The next hop is dead.
     pub(crate) dead: bool,
 }
@@ -85,6 +87,8 @@ pub(crate) struct DefaultRow6 {
     pub(crate) interface: u32,
     pub(crate) metric: u32,
     pub(crate) table: u32,
+    /// The next router.
+    pub(crate) gateway: Option<Ipv6Addr>,
 }
 
 /// Every interface of the network namespace.
@@ -280,15 +284,20 @@ pub(crate) fn parse_route(message: &[u8]) -> Option<RouteRow> {
         kind: *message.get(7)?,
         interface: 0,
         metric: 0,
+        gateway: None,
         dead: read_u32(message, 8)? & DEAD != 0,
     };
     for (kind, value) in attributes(message.get(12..)?) {
         match kind {
             1 => destination = ipv4(value)?,
             4 => row.interface = read_u32(value, 0)?,
+            5 => row.gateway = ipv4(value),
             6 => row.metric = read_u32(value, 0)?,
             // The first next hop of several (`struct rtnexthop`) stands for all.
-            9 if row.interface == 0 => row.interface = read_u32(value, 4)?,
+            9 if row.interface == 0 => {
+                row.interface = read_u32(value, 4)?;
+                row.gateway = first_gateway(value).and_then(ipv4);
+            }
             15 => row.table = read_u32(value, 0)?,
             _ => {}
         }
@@ -321,18 +330,28 @@ pub(crate) fn parse_default6(message: &[u8]) -> Option<DefaultRow6> {
     if !is_default || *message.get(7)? != UNICAST || read_u32(message, 8)? & DEAD_OR_DOWN != 0 {
         return None;
     }
-    let mut row = DefaultRow6 { interface: 0, metric: 0, table: u32::from(*message.get(4)?) };
+    let mut row = DefaultRow6 { interface: 0, metric: 0, table: u32::from(*message.get(4)?), gateway: None };
     for (kind, value) in attributes(message.get(12..)?) {
         match kind {
             4 => row.interface = read_u32(value, 0)?,
+            5 => row.gateway = ipv6(value),
             6 => row.metric = read_u32(value, 0)?,
             // The first next hop of several (`struct rtnexthop`) stands for all.
-            9 if row.interface == 0 => row.interface = read_u32(value, 4)?,
+            9 if row.interface == 0 => {
+                row.interface = read_u32(value, 4)?;
+                row.gateway = first_gateway(value).and_then(ipv6);
+            }
             15 => row.table = read_u32(value, 0)?,
             _ => {}
         }
     }
     Some(row).filter(|row| row.interface != 0)
+}
+
+/// The router of the first of several next hops.
+fn first_gateway(hops: &[u8]) -> Option<&[u8]> {
+    let length = usize::from(read_u16(hops, 0)?);
+    attributes(hops.get(8..length)?).find(|(kind, _)| *kind == 5).map(|(_, value)| value)
 }
 
 fn ipv6(value: &[u8]) -> Option<Ipv6Addr> {
@@ -402,7 +421,7 @@ mod tests {
             attribute(&mut message, 6, &1024_u32.to_ne_bytes());
             message
         };
-        let row = DefaultRow6 { interface: 5, metric: 1024, table: MAIN_TABLE };
+        let row = DefaultRow6 { interface: 5, metric: 1024, table: MAIN_TABLE, gateway: None };
         assert_eq!(parse_default6(&message(UNICAST, 0, 0)), Some(row));
         assert_eq!(parse_default6(&message(7, 0, 0)), None, "unreachable");
         assert_eq!(parse_default6(&message(UNICAST, 64, 0)), None);

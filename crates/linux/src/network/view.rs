@@ -7,7 +7,8 @@ use std::{
 
 use hn_types::{
     IfName, Subnet4,
-    network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet},
+    network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet, Way, Way6},
+    plan::Steering,
 };
 
 use crate::{
@@ -68,8 +69,12 @@ impl Own {
                 Undo::Sysctl { .. }
                 | Undo::Address6 { .. }
                 | Undo::LinkUp { .. }
+                | Undo::LinkDown { .. }
                 | Undo::BridgeMember { .. }
+                | Undo::Route { .. }
+                | Undo::Rule { .. }
                 | Undo::FirewallTable
+                | Undo::Unmanaged { .. }
                 | Undo::Process { .. } => {}
             }
         }
@@ -116,6 +121,13 @@ pub(crate) fn compose(tables: &Tables, own: &Own) -> NetworkView {
     NetworkView {
         links,
         default_route: default_route(&tables.routes).and_then(|index| names.get(&index).copied()),
+        ways: ways(&tables.routes, &names),
+        steered: tables
+            .routes
+            .iter()
+            .filter(|route| Steering::owns(route.table) && route.destination.prefix() == 0)
+            .filter_map(|route| Some((route.table, *names.get(&route.interface)?)))
+            .collect(),
         occupied: occupied(tables, own, &names),
         resolvers: tables.resolvers.clone(),
         host_name: tables.host_name.clone(),
@@ -126,19 +138,25 @@ pub(crate) fn compose(tables: &Tables, own: &Own) -> NetworkView {
 /// Whoever turns IPv6 forwarding on for the machine turns it on for interfaces to come, too; we do not.
 fn ipv6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Ipv6View {
     let Switches6 { available, disabled, forwarding: (all, default) } = &tables.switches6;
-    let mut routes: Vec<_> = tables.defaults6.iter().filter(|route| route.table == MAIN_TABLE).collect();
-    routes.sort_by_key(|route| route.metric);
+    let mut routes: Vec<_> = tables.defaults6.iter().filter(|route| !Steering::owns(route.table)).collect();
+    routes.sort_by_key(|route| (route.table != MAIN_TABLE, route.metric));
     let mut uplinks = Vec::new();
-    for name in routes.iter().filter_map(|route| names.get(&route.interface)) {
-        if !uplinks.contains(name) {
-            uplinks.push(*name);
+    let mut ways: Vec<Way6> = Vec::new();
+    for route in routes {
+        let Some(interface) = names.get(&route.interface).copied() else { continue };
+        if !ways.iter().any(|way| way.interface == interface) {
+            ways.push(Way6 { interface, gateway: route.gateway });
+            uplinks.extend((route.table == MAIN_TABLE).then_some(interface));
         }
     }
+    let steered = tables.defaults6.iter().filter(|route| Steering::owns(route.table));
     Ipv6View {
         available: *available,
         disabled: disabled.iter().copied().collect(),
         forwarding: *all && (!own.forwarding6 || *default),
         uplinks,
+        ways,
+        steered: steered.filter_map(|route| Some((route.table, *names.get(&route.interface)?))).collect(),
     }
 }
 
@@ -235,6 +253,28 @@ fn default_route(routes: &[RouteRow]) -> Option<u32> {
     })
 }
 
+/// Every interface that leads out by a route of somebody else's, those of the main table first.
+fn ways(routes: &[RouteRow], names: &BTreeMap<u32, IfName>) -> Vec<Way> {
+    let leads = |route: &&RouteRow| {
+        is_default(route.destination)
+            && !Steering::owns(route.table)
+            && route.kind == UNICAST
+            && route.interface != 0
+            && !route.dead
+    };
+    let mut routes: Vec<_> = routes.iter().filter(leads).collect();
+    routes.sort_by_key(|route| (route.table != MAIN_TABLE, route.metric));
+    let mut found: Vec<Way> = Vec::new();
+    for route in routes {
+        if let Some(interface) = names.get(&route.interface)
+            && !found.iter().any(|way| way.interface == *interface)
+        {
+            found.push(Way { interface: *interface, gateway: route.gateway });
+        }
+    }
+    found
+}
+
 /// Every network in use, without default routes, loopback and what is ours.
 fn occupied(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Vec<OccupiedSubnet> {
     let mut found = BTreeSet::new();
@@ -245,11 +285,12 @@ fn occupied(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Vec<Oc
         }
     }
     let ours = |route: &RouteRow| {
-        own.addresses.iter().any(|(index, address)| {
-            *index == route.interface
-                && route.destination.prefix() >= address.prefix()
-                && address.contains(route.destination.address())
-        })
+        Steering::owns(route.table)
+            || own.addresses.iter().any(|(index, address)| {
+                *index == route.interface
+                    && route.destination.prefix() >= address.prefix()
+                    && address.contains(route.destination.address())
+            })
     };
     let routes = tables.routes.iter().filter(|route| {
         matches!(route.kind, UNICAST | LOCAL) && !is_default(route.destination) && !ours(route)
@@ -298,7 +339,7 @@ mod tests {
 
     fn route(destination: &str, interface: u32, metric: u32, table: u32) -> RouteRow {
         let destination = subnet(destination);
-        RouteRow { destination, table, kind: UNICAST, interface, metric, dead: false }
+        RouteRow { destination, table, kind: UNICAST, interface, metric, gateway: None, dead: false }
     }
 
     #[test]
@@ -350,7 +391,7 @@ mod tests {
 
     #[test]
     fn ipv6_uplinks_come_by_metric_and_our_own_switch_does_not_count() {
-        let default = |interface, metric, table| DefaultRow6 { interface, metric, table };
+        let default = |interface, metric, table| DefaultRow6 { interface, metric, table, gateway: None };
         let mut tables = Tables {
             links: vec![link(1, "eth0", 1, ""), link(2, "wlan0", 1, ""), link(3, "wg0", 0xfffe, "wireguard")],
             defaults6: vec![
@@ -365,6 +406,8 @@ mod tests {
         let view = compose(&tables, &Own::default()).ipv6;
         let names: Vec<_> = view.uplinks.iter().map(IfName::as_str).collect();
         assert_eq!(names, ["eth0", "wlan0"]);
+        let ways: Vec<_> = view.ways.iter().map(|way| way.interface.as_str()).collect();
+        assert_eq!(ways, ["eth0", "wlan0", "wg0"], "the main table first");
         assert!(view.available && view.forwarding);
         let own = Own::of(&[Undo::Sysctl { path: ALL_FORWARDING.into(), old: "0".into() }]);
         assert!(!compose(&tables, &own).ipv6.forwarding);

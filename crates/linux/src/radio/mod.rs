@@ -8,6 +8,7 @@ pub(crate) mod sys;
 mod watch;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -25,6 +26,7 @@ use self::{
 };
 use crate::{
     hostapd::{self, Hostapd, PmkCache, PskEntry},
+    neighbour::manager::{Claimant, Manager},
     netlink::Refusal,
     undo::{EntryId, Undo, UndoJournal, driver_error, process_start_time},
 };
@@ -56,6 +58,8 @@ pub struct LinuxRadio {
     interface: Option<VirtualInterface>,
     hostapd: Option<(Hostapd, Option<EntryId>)>,
     running: Option<Running>,
+    /// Who is asked to leave the virtual interface alone.
+    manager: Option<Manager>,
     _watch: Watch,
 }
 
@@ -89,8 +93,14 @@ impl LinuxRadio {
             interface: None,
             hostapd: None,
             running: None,
+            manager: None,
             _watch: watch,
         }
+    }
+
+    /// The lane on a machine where NetworkManager may run.
+    pub(crate) fn beside(self, manager: Manager) -> Self {
+        Self { manager: Some(manager), ..self }
     }
 
     /// Measures the stations of the machine, in the network namespace of the calling thread.
@@ -112,6 +122,10 @@ impl LinuxRadio {
             return Err(switched_off(op, plan, switch.hard));
         }
         let keys = self.pmks.entries(&plan.ssid, &plan.keys).await;
+        if let Some(manager) = &self.manager {
+            // Before there is one: it is asked the moment it sees it.
+            manager.claim(Claimant::Radio, &BTreeSet::from([plan.interface])).await?;
+        }
         let index = self.make_interface(plan)?;
         let dir = self.config.runtime_dir.join("hostapd");
         let hostapd = Hostapd::spawn(&program, &dir, plan.interface)?;
@@ -202,6 +216,11 @@ impl LinuxRadio {
                     self.interface = Some(interface);
                 }
             }
+        }
+        if self.interface.is_none()
+            && let Some(manager) = &self.manager
+        {
+            manager.release(Claimant::Radio, &BTreeSet::new()).await;
         }
         if failures.is_empty() { Ok(changed) } else { Err(failures) }
     }

@@ -9,7 +9,7 @@ use hn_types::observed::{ServiceEvent, ServiceTrouble};
 use tokio::time::Instant;
 
 use super::{Activity, Supervisor, channel::Breach, sound::legible};
-use crate::packet::{dhcp_guard, dhcp6_guard, dns_sockets, packet_socket6};
+use crate::packet::{DnsSockets, dhcp_guard, dhcp6_guard, dns_sockets, packet_socket6};
 
 /// What IPv6 needs besides.
 pub(super) struct Sockets6 {
@@ -125,10 +125,15 @@ impl Supervisor {
         let mut sockets = None;
         if serving.segment.dns.is_some() && dns.held.is_none() && dns.retry_at.is_none_or(|at| at <= now) {
             match dns_sockets(interface, serving.segment.address.address().into()) {
-                Ok(pair) => {
+                Ok(DnsSockets { sockets: pair, moved, cause }) => {
                     dns.held = Some(());
                     dns.retry_at = None;
                     sockets = Some((serving.generation, pair));
+                    // Nothing is said of what is as it should be and always was.
+                    if !(moved.is_empty() && self.moved.is_empty()) {
+                        self.moved.clone_from(&moved);
+                        reports.push(ServiceEvent::DnsMoved { moved, cause });
+                    }
                 }
                 Err(error) => {
                     let cause = error.cause();
@@ -167,9 +172,9 @@ impl Supervisor {
         }
         if serving.segment.dns.is_some() && dns.is_due(now) {
             match dns_sockets(interface, plan.address.address().into()) {
-                Ok(sockets) => {
+                Ok(found) => {
                     dns.take(());
-                    commands.push((ToWorker::ServeDns6 { generation }, sockets.into()));
+                    commands.push((ToWorker::ServeDns6 { generation }, found.sockets.into()));
                 }
                 Err(error) => dns.lose(error.cause(), now),
             }

@@ -37,6 +37,7 @@ pub(super) fn sound(
         }
         ServiceEvent::Dns { .. } if !dns => Err("it spoke of a name server that it does not run".into()),
         ServiceEvent::WorkerLost { .. }
+        | ServiceEvent::DnsMoved { .. }
         | ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort | ServiceTrouble::Ipv6, .. } => {
             Err("it spoke of what it cannot know".into())
         }

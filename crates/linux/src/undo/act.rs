@@ -8,8 +8,9 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use super::{TABLE, io_failure, process_start_time};
+use super::{RoutingRule, TABLE, io_failure, process_start_time};
 use crate::{
+    links::steering,
     netlink::{self, ACK, CREATE, EXCL, GENERIC, NETFILTER, Netlink, REQUEST, ROUTE, Refusal, attribute},
     network::tables::{self, nl80211},
 };
@@ -44,6 +45,11 @@ fn delete_address(family: u8, index: u32, prefix: u8, octets: &[u8]) -> Result<(
         Netlink::open(ROUTE)?.request(DELETE_ADDRESS, 0, &body),
         &[libc::ENODEV, libc::EADDRNOTAVAIL],
     )
+}
+
+pub(super) fn set_up(index: u32) -> Result<(), Refusal> {
+    let up = Netlink::open(ROUTE)?.request(SET_LINK, 0, &link_body(index, IFF_UP, IFF_UP));
+    gone_is_fine(up, &[libc::ENODEV])
 }
 
 pub(super) fn set_down(index: u32, fresh: bool) -> Result<(), Refusal> {
@@ -138,6 +144,21 @@ pub(super) fn remove_table() -> Result<(), Refusal> {
         Netlink::open(NETFILTER).map_err(Refusal::from).and_then(|socket| socket.batch(&batch, 1)),
         &[libc::ENOENT, libc::EPROTONOSUPPORT, libc::EOPNOTSUPP],
     )
+}
+
+pub(super) fn remove_route(
+    ipv6: bool,
+    index: u32,
+    table: u32,
+    network: Option<Subnet4>,
+) -> Result<(), Refusal> {
+    let removed = steering::remove_route(&Netlink::open(ROUTE)?, ipv6, index, table, network);
+    gone_is_fine(removed, &[libc::ESRCH, libc::ENODEV, libc::EAFNOSUPPORT])
+}
+
+pub(super) fn remove_rule(ipv6: bool, interface: IfName, rule: RoutingRule) -> Result<(), Refusal> {
+    let removed = steering::remove_rule(&Netlink::open(ROUTE)?, ipv6, interface, rule);
+    gone_is_fine(removed, &[libc::ENOENT, libc::EAFNOSUPPORT])
 }
 
 /// Asks the process to end, and ends it when it does not within a second. Returns when it is gone.

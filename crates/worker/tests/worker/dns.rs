@@ -272,7 +272,7 @@ fn silent_resolvers_are_reported_and_new_ones_used() {
     };
     assert!(cause.contains("127.0.0.2"), "{cause}");
     let resolver = Resolver::start();
-    lab.send(&ToWorker::Upstreams(vec![resolver.address]), &[]);
+    lab.send(&ToWorker::Upstreams { resolvers: vec![resolver.address], through: None }, &[]);
     assert_eq!(lab.wait_for_event(trouble), "");
     assert_eq!(addresses(&ask(server, &question(1_000, "again.example."))).len(), 1);
 }

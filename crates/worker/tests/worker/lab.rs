@@ -314,7 +314,8 @@ pub(crate) fn full(upstreams: Vec<SocketAddr>) -> ServiceSegment {
     segment.dhcp.router = Some(HOST);
     segment.dhcp.dns = Some(HOST);
     segment.dhcp.domain = Some("mshome.net".to_owned());
-    segment.dns = Some(DnsPlan { domain: "mshome.net".into(), host_name: "laptop".into(), upstreams });
+    segment.dns =
+        Some(DnsPlan { domain: "mshome.net".into(), host_name: "laptop".into(), upstreams, through: None });
     segment
 }
 
