@@ -11,7 +11,6 @@ mod hardware;
 mod keys;
 mod lab;
 mod leave;
-mod outage;
 mod serve;
 
 use std::collections::VecDeque;
@@ -99,7 +98,6 @@ pub fn all() -> Vec<Scenario> {
         leave::SCENARIOS,
         broken::SCENARIOS,
         air::SCENARIOS,
-        outage::SCENARIOS,
     ]
     .concat()
 }

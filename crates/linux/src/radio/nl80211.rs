@@ -692,7 +692,10 @@ mod tests {
         let find = |mhz| {
             adapter.bands.iter().flat_map(|b| &b.channels).find(|c| c.frequency_mhz == mhz).copied().unwrap()
         };
-        assert_eq!(find(2437), ChannelInfo::free(2437));
+        assert_eq!(
+            find(2437),
+            ChannelInfo { narrow: Narrow { wide: true, ..Narrow::default() }, ..ChannelInfo::free(2437) }
+        );
         assert!(find(2484).no_ir);
         assert!(find(5260).radar && find(5260).no_ir);
     }
