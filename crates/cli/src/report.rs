@@ -146,8 +146,14 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         }
         if let Some(prefix) = sharing.ipv6.prefix {
             let way = match sharing.ipv6.source {
-                Ipv6Source::Nat66 => "behind the public connection's address".to_owned(),
-                Ipv6Source::None => format!("local only: {}", sharing.ipv6.detail),
+                Ipv6Source::Delegated => "delegated",
+                Ipv6Source::Relay => "shared with the public connection",
+                Ipv6Source::Nat66 => "behind the public connection's address",
+                Ipv6Source::None => "local only",
+            };
+            let way = match sharing.ipv6.detail.as_str() {
+                "" => way.to_owned(),
+                detail => format!("{way}: {detail}"),
             };
             lines.push(format!("  {:<14}{prefix}, {way}", "IPv6"));
         }

@@ -1,9 +1,12 @@
 //! What the administrator configured. Already valid; nothing here changes while the core runs.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-use hn_types::{Step, Subnet4, settings::ApSettings};
+use hn_types::{
+    Step, Subnet4,
+    settings::{ApSettings, Isolation},
+};
 
 use crate::radio::RadioWish;
 
@@ -27,6 +30,8 @@ pub struct Config {
     pub domain: String,
     /// Option 51.
     pub lease_time: Duration,
+    /// What devices are kept from.
+    pub isolate_from: Vec<Isolation>,
     /// How long an effect may take.
     pub deadlines: Deadlines,
     /// How often stations are asked for signal and counters while there are any. Zero: never.
@@ -51,6 +56,7 @@ impl Config {
             standalone_subnet: None,
             domain: "mshome.net".into(),
             lease_time: Duration::from_secs(604_800),
+            isolate_from: Vec::new(),
             deadlines: Deadlines::default(),
             station_poll: Duration::from_secs(5),
             keys_readable_by_all: true,
@@ -85,7 +91,8 @@ impl Default for Deadlines {
             radio: Duration::from_secs(45),
             links: ten,
             forwarding: ten,
-            firewall: ten,
+            // Whoever is asked to let us through may be reading its configuration.
+            firewall: Duration::from_secs(30),
             services: ten,
         }
     }

@@ -29,6 +29,7 @@ use crate::{
     follow::{Moving, RadarCheck},
     guard::Guard,
     hosted::{Blocker, Hosted, Phase},
+    ipv6::Upstream,
     job::{Claim, Job, UpRecord},
     keys,
     lane::Finished,
@@ -101,6 +102,8 @@ pub struct Core {
     pub(crate) moved_itself: bool,
     /// Radar that is listened for.
     pub(crate) listening: Option<RadarCheck>,
+    /// What the uplink gives for IPv6.
+    pub(crate) upstream: Upstream,
     /// Firewall rules that others took away.
     pub(crate) guard: Guard,
     /// Why DNS does not answer, when it does not.
@@ -159,6 +162,7 @@ impl Core {
             moving: None,
             moved_itself: false,
             listening: None,
+            upstream: Upstream::default(),
             guard: Guard::default(),
             dns_down: None,
             dns_moved: (Vec::new(), String::new()),
@@ -221,6 +225,7 @@ impl Core {
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
+            PlatformEvent::FirewallBlocked(obstacles) => self.firewall_blocked(obstacles, now.mono),
         }
         self.settle(now);
     }
@@ -296,6 +301,8 @@ impl Core {
             machine_id: &self.config.machine_id,
             mappings: &self.settings.mappings,
             devices: &self.devices,
+            upstream: &self.upstream,
+            isolate_from: &self.config.isolate_from,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
@@ -309,6 +316,8 @@ impl Core {
         loop {
             self.refresh();
             self.follow(now.mono);
+            let rung = self.intent.full.as_ref().and_then(|pair| self.rung(pair));
+            self.upstream.follow(rung.as_ref(), now.mono);
             let full = self.intent.full.as_ref();
             let public = full.and_then(|pair| public_side(pair, &self.network));
             self.former.note(public, full.is_some());
@@ -528,6 +537,7 @@ impl Core {
                     self.troubles.insert(kind, cause);
                 }
             }
+            ServiceEvent::Uplink6(given) => self.upstream.report(given),
             ServiceEvent::WorkerLost { cause } => self.trouble("worker", &cause),
             // For the metrics; nothing is decided by them.
             ServiceEvent::Counters(_) => {}

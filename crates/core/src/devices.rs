@@ -7,7 +7,7 @@ use alloc::{
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hn_types::{
-    IfName, KeyRole, MacAddr, Now, Wall,
+    IfName, KeyRole, MacAddr, Now, Subnet6, Wall,
     observed::Lease,
     view::{DeviceView, Event},
 };
@@ -163,6 +163,12 @@ impl Devices {
             .filter(named)
             .max_by_key(|held| (held.lease.expires, held.confirmed))
             .map(|held| held.address)
+    }
+
+    /// The IPv6 addresses of `network` that devices have.
+    pub(crate) fn in_network6(&self, network: Subnet6) -> impl Iterator<Item = Ipv6Addr> + '_ {
+        let all = self.leases.ipv6.values().flat_map(BTreeMap::keys).copied();
+        all.filter(move |address| network.contains(*address))
     }
 
     /// The segment is gone, and so are its leases as far as anybody here is concerned.

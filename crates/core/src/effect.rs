@@ -89,6 +89,7 @@ pub enum EffectDone {
 
 /// What comes out of the core, in the one order that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "at most one effect for each lane is on its way")]
 pub enum Output {
     /// Do this and report with [`crate::Core::handle_effect_done`].
     Effect {

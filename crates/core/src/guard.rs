@@ -1,10 +1,15 @@
 //! Rules that another program took away: they are put back, at once while that is rare, and ever more seldom
 //! when somebody keeps at it. Until they are back nothing is forwarded then.
+//!
+//! And rules of another program that drop what a segment needs: that is said, and ends nothing. Who can be asked to let
+//! it through is asked again, by applying the plan again.
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 use core::time::Duration;
 
-use hn_types::{ErrorCode, Failure, Monotonic, Reason, Step, plan::FirewallPlan, view::Event};
+use hn_types::{
+    ErrorCode, Failure, Monotonic, Reason, Step, observed::Obstacle, plan::FirewallPlan, view::Event,
+};
 
 use crate::{core::Core, effect::Output, job::Stage, lanes::Lanes, plan::SystemPlan};
 
@@ -22,9 +27,20 @@ pub(crate) struct Guard {
     row: u32,
     last: Option<Monotonic>,
     /// What was found, until the rules are back.
-    found: Option<String>,
+    found: Option<Found>,
     /// How often they were put back, ever.
     restored: u32,
+    /// What others drop.
+    obstacles: Vec<Obstacle>,
+}
+
+/// What was found, in the platform's words.
+#[derive(Debug)]
+enum Found {
+    /// Instead of our rules.
+    Lost(String),
+    /// In rules of somebody who can be asked.
+    Blocked(String),
 }
 
 impl Guard {
@@ -46,6 +62,11 @@ impl Guard {
         *self = Self { restored: self.restored, ..Self::default() };
     }
 
+    /// What others drop, one sentence each.
+    pub(crate) fn obstacles(&self) -> impl Iterator<Item = String> {
+        self.obstacles.iter().map(|obstacle| format!("{}; {}", obstacle.cause, obstacle.remedy))
+    }
+
     /// How often rules were put back since the service started.
     pub(crate) const fn restored(&self) -> u32 {
         self.restored
@@ -59,7 +80,7 @@ impl Lanes {
             _ if self.firewall.busy() => self.firewall.doubt(),
             // Nothing else is taken away meanwhile: putting the rules back is the fastest remedy.
             None => self.firewall.state = Some(FirewallPlan::default()),
-            Some(retry_at) => self.firewall.hold(goal.clone(), retry_at, failure),
+            Some(retry_at) => self.firewall.hold(None, goal.clone(), retry_at, failure),
         }
     }
 }
@@ -93,7 +114,51 @@ impl Core {
             }
             self.out.push_back(Output::Event(Event::Trouble { failure }));
         }
-        self.guard.found = Some(found);
+        self.guard.found = Some(Found::Lost(found));
+    }
+
+    /// The platform found out what others drop.
+    pub(crate) fn firewall_blocked(&mut self, obstacles: Vec<Obstacle>, now: Monotonic) {
+        let goal = self.goal().firewall;
+        if goal == FirewallPlan::default() {
+            return;
+        }
+        for obstacle in &obstacles {
+            let known =
+                self.guard.obstacles.iter().any(|known| known.cause == obstacle.cause && !known.askable);
+            if !known && !obstacle.askable {
+                let failure = Failure {
+                    step: Step::Firewall,
+                    ..Failure::check(
+                        ErrorCode::GenFailure,
+                        Reason::Unspecified,
+                        "firewall",
+                        obstacle.cause.as_str(),
+                    )
+                };
+                let failure = failure.with_remedy(obstacle.remedy.as_str());
+                self.out.push_back(Output::Event(Event::Trouble { failure }));
+            }
+        }
+        let askable =
+            obstacles.iter().find(|obstacle| obstacle.askable).map(|obstacle| obstacle.cause.clone());
+        self.guard.obstacles = obstacles;
+        // Whatever is being applied asks by itself.
+        let Some(cause) =
+            askable.filter(|_| self.lanes.firewall.state.is_some() && !self.lanes.firewall.busy())
+        else {
+            return;
+        };
+        let pause = self.guard.lost(now);
+        // Our own rules are in force all the while, so nothing else has to change.
+        let held = Some(FirewallPlan::default());
+        if pause.is_zero() {
+            self.lanes.firewall.state = held;
+        } else {
+            let failure = format!("{cause}; it is asked again in {} s", pause.as_secs());
+            self.lanes.firewall.hold(held, goal, now + pause, failure);
+        }
+        self.guard.found = Some(Found::Blocked(cause));
     }
 
     /// The firewall lane has done something: if rules that were lost are back, that is said.
@@ -101,11 +166,13 @@ impl Core {
         let back = self.lanes.firewall.state.as_ref().is_some_and(|held| *held != FirewallPlan::default());
         if back && let Some(found) = self.guard.found.take() {
             self.guard.restored = self.guard.restored.saturating_add(1);
-            let times = self.guard.restored;
-            let cause = format!(
-                "another program removed or changed the rules ({found}); they were put back (time {times} since the \
-                 service started)"
-            );
+            let what = match found {
+                Found::Lost(found) => {
+                    format!("another program removed or changed the rules ({found}); they were put back")
+                }
+                Found::Blocked(cause) => format!("{cause}; it was asked again to let it through"),
+            };
+            let cause = format!("{what} (time {} since the service started)", self.guard.restored);
             self.out.push_back(Output::Event(Event::Trouble { failure: failure(cause) }));
         }
     }

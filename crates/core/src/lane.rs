@@ -92,9 +92,10 @@ impl<P: Clone + PartialEq + Debug> Lane<P> {
         }
     }
 
-    /// What held does not, and `target` is not applied before `retry_at`; `failure` says why. Nothing is under way.
-    pub(crate) fn hold(&mut self, target: P, retry_at: Monotonic, failure: String) {
-        self.state = None;
+    /// What holds is `state` (`None`: not known), and `target` is not applied before `retry_at`; `failure` says why.
+    /// Nothing is under way.
+    pub(crate) fn hold(&mut self, state: Option<P>, target: P, retry_at: Monotonic, failure: String) {
+        self.state = state;
         self.blocked = Some(Blocked { target, retry_at, due: false, failure });
     }
 

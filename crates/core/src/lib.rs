@@ -40,6 +40,7 @@ mod guard;
 mod guid;
 mod hosted;
 mod ipv6;
+mod isolation;
 mod job;
 mod keys;
 mod lane;

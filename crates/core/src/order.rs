@@ -14,7 +14,7 @@ use core::fmt::Debug;
 
 use hn_types::{
     IfName,
-    plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, ServicePlan},
+    plan::{ApPlan, FirewallPlan, ForwardingPlan, LinkPlan, LinkRoute6, ServicePlan},
 };
 
 use crate::{lane::Lane, lanes::Lanes, plan::SystemPlan};
@@ -190,9 +190,12 @@ fn held_links(held: &LinkPlan, goal: &SystemPlan, vanishing: &BTreeSet<IfName>) 
         .filter(|address| goal.links.addresses6.contains(address) && !vanishing.contains(&address.interface))
         .copied()
         .collect();
+    let kept = |route: &&LinkRoute6| route.interface.is_none_or(|name| !vanishing.contains(&name));
+    let routes6 = held.routes6.iter().filter(|route| goal.links.routes6.contains(route)).filter(kept);
+    let routes6 = routes6.copied().collect();
     let steering =
         held.steering.iter().filter(|steering| goal.links.steering.contains(steering)).copied().collect();
-    LinkPlan { bridge, addresses, addresses6, steering, moves: goal.links.moves }
+    LinkPlan { bridge, addresses, addresses6, routes6, steering, moves: goal.links.moves }
 }
 
 #[cfg(test)]
@@ -367,7 +370,7 @@ mod tests {
             })
         };
         let hung = firewall(&mut lanes, Monotonic::ZERO).expect("the first effect");
-        let later = Monotonic::ZERO + core::time::Duration::from_secs(20);
+        let later = Monotonic::ZERO + Deadlines::default().firewall;
         assert_eq!(lanes.expire(later).len(), 1);
         lanes.unblock();
         let successor = firewall(&mut lanes, later).expect("tried again");

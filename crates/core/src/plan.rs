@@ -19,17 +19,18 @@ use hn_types::{
     observed::MovedPort,
     plan::{
         ApPlan, BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, FirewallSegment, FirewallSegment6, Forwarding6,
-        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, NameRedirect, Reach,
-        ServicePlan, ServiceSegment,
+        ForwardingPlan, Ipv6Plan, KeySet, LinkAddress, LinkAddress6, LinkPlan, LinkRoute6, NameRedirect,
+        Reach, Relay6, ServicePlan, ServiceSegment,
     },
-    settings::{PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
+    settings::{Isolation, PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
     wpa::Wpa,
 };
 
 use crate::{
     devices::Devices,
-    ipv6::{self, Addresses},
+    ipv6::{self, Addresses, Upstream},
+    isolation,
     mapping::forward,
     mtu,
     radio::{AP_PREFIX, RadioPlan, Secured, secured},
@@ -37,6 +38,8 @@ use crate::{
     subnet::{Subnets, pool},
 };
 
+/// Addresses of this host that a relay is told.
+const OWN_SHARED: usize = 16;
 /// Prefix of the names of our bridges.
 const BRIDGE_PREFIX: &str = "hnbr";
 
@@ -107,6 +110,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) devices: &'a Devices,
     pub(crate) moved: &'a [MovedPort],
     pub(crate) closed: &'a [IfName],
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) isolate_from: &'a [Isolation],
     pub(crate) former: &'a Former,
 }
 
@@ -241,6 +246,11 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
     {
         serve(&mut plan, ap.interface, address, Reach::Host, around);
     }
+    if !plan.firewall.segments.is_empty() {
+        plan.firewall.isolated = isolation::networks(around.isolate_from, around.network);
+    }
+    let served = plan.firewall.segments.iter().filter(|segment| segment.subnet.is_some());
+    plan.firewall.open = served.map(|segment| segment.interface).collect();
     if let Some(ap) = &intent.ap {
         let covered = ap_bridge.is_some()
             || plan.firewall.segments.iter().any(|segment| segment.interface == ap.interface);
@@ -254,7 +264,7 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         }
         // Inside a bridge it is the bridge that carries, and not only between devices of the access point.
         if ap.isolated && ap_bridge.is_none() {
-            plan.firewall.isolated.insert(ap.interface);
+            plan.firewall.apart.insert(ap.interface);
         }
         let Secured { wpa, sae, detail: _ } = ap.secured(&around.keys);
         plan.ap = Some(ApPlan {
@@ -334,19 +344,47 @@ fn serve(
 
 /// IPv6 of the segment that full sharing serves: addresses, the way out as far as there is one, and the servers.
 fn serve_ipv6(plan: &mut SystemPlan, private: IfName, public: Option<IfName>, around: &Surroundings<'_>) {
-    let sharing = ipv6::rung(around.network, around.machine_id, private, public);
+    let Surroundings { network, upstream, .. } = *around;
+    let sharing = ipv6::rung(network, around.machine_id, private, public, upstream.given());
     if sharing.prefix.is_none() {
         return;
     }
     let Addresses { host, link_local, uuid, key } = Addresses::of(around.machine_id);
-    for address in [Some(host), Subnet6::new(link_local, 64)].into_iter().flatten() {
+    let way_out = sharing.source != Ipv6Source::None;
+    let relayed = sharing.source == Ipv6Source::Relay;
+    let delegated = sharing.source == Ipv6Source::Delegated;
+    let global = sharing.prefix.filter(|_| relayed || delegated);
+    let former = upstream.former();
+    // The host is part of a prefix that is all its own, and stays so while devices use it.
+    let hosts = [global.filter(|_| delegated), former.filter(|it| !it.relayed).map(|it| it.network)];
+    let hosts = hosts.into_iter().flatten().filter_map(ipv6::host_in);
+    for address in [Some(host), Subnet6::new(link_local, 64)].into_iter().flatten().chain(hosts) {
         plan.links.addresses6.push(LinkAddress6 { interface: private, address });
     }
-    let nat66 = sharing.source == Ipv6Source::Nat66;
-    plan.forwarding.ipv6 = public.filter(|_| nat66).map(|public| Forwarding6 { private, public });
-    let guard = nat66 && !around.network.ipv6.forwarding;
+    let delegation = upstream.given().and_then(|given| given.delegated).filter(|_| delegated);
+    if let Some(destination) = delegation.filter(|delegation| delegation.prefix() < 64) {
+        // Packets for the rest of the delegation must not go back to where they came from (RFC 7084 WPD-5).
+        plan.links.routes6.push(LinkRoute6 { destination, interface: None });
+    }
+    let shared = global.filter(|_| relayed).or_else(|| former.filter(|it| it.relayed).map(|it| it.network));
+    let shared = shared.filter(|_| way_out);
+    let relay = shared.map(|network| {
+        let own = around.network.ipv6.addresses.iter().filter(|(on, _)| Some(*on) == public);
+        let own = own.map(|(_, address)| address.address()).filter(|address| network.contains(*address));
+        Relay6 { network, own: own.take(OWN_SHARED).collect() }
+    });
+    if let Some(relay) = &relay {
+        let devices = around.devices.in_network6(relay.network);
+        let routes = devices.filter(|address| !relay.own.contains(address)).filter_map(|address| {
+            Some(LinkRoute6 { destination: Subnet6::new(address, 128)?, interface: Some(private) })
+        });
+        plan.links.routes6.extend(routes);
+    }
+    plan.forwarding.ipv6 = public.filter(|_| way_out).map(|public| Forwarding6 { private, public });
+    let guard = way_out && !around.network.ipv6.forwarding;
     if let Some(segment) = plan.firewall.segments.iter_mut().find(|segment| segment.interface == private) {
-        segment.ipv6 = Some(FirewallSegment6 { address: host, nat66, guard });
+        let global = [global, former.map(|former| former.network)].map(|network| network.filter(|_| way_out));
+        segment.ipv6 = Some(FirewallSegment6 { address: host, nat66: way_out, global, guard });
     }
     if let Some(segment) = &mut plan.services.segment {
         segment.ipv6 = Some(Ipv6Plan {
@@ -355,8 +393,11 @@ fn serve_ipv6(plan: &mut SystemPlan, private: IfName, public: Option<IfName>, ar
             uuid,
             address_key: key,
             domain: around.domain.into(),
-            router: nat66,
-            mtu: mtu::ipv6(around.network, private, public).filter(|_| nat66),
+            router: way_out,
+            mtu: mtu::ipv6(around.network, private, public).filter(|_| way_out),
+            uplink: public,
+            global,
+            relay,
         });
     }
 }

@@ -11,8 +11,8 @@ use hn_types::{
     network::{Link, MediaType},
     settings::{PrivateChoice, SharingPair},
     view::{
-        AccessPointView, HostedNetworkView, HostedState, SetBy, SharingMode, SharingPhase, SharingView,
-        Snapshot,
+        AccessPointView, HostedNetworkView, HostedState, Ipv6Sharing, SetBy, SharingMode, SharingPhase,
+        SharingView, Snapshot,
     },
 };
 
@@ -136,11 +136,7 @@ impl Core {
                 view.public = public_side(pair, &self.network);
                 view.private = self.private_names(pair);
                 view.subnet = self.subnets.full;
-                let side = self.side(pair).map(|side| side.interface);
-                let private = side.or_else(|| view.private.first().copied());
-                if let Some(private) = private {
-                    view.ipv6 = ipv6::rung(&self.network, &self.config.machine_id, private, view.public);
-                }
+                view.ipv6 = self.rung(pair).unwrap_or_default();
                 view.dns = self.dns_down.is_none() && served.is_some_and(|segment| segment.dns.is_some());
                 if view.public.is_none() {
                     view.detail.push("no public connection is there at the moment".to_string());
@@ -159,8 +155,17 @@ impl Core {
             view.detail.extend(self.dispute());
             view.detail.extend(self.troubles.values().cloned());
             view.detail.extend(self.lanes.failures());
+            view.detail.extend(self.guard.obstacles());
         }
         view
+    }
+
+    /// Where the IPv6 of `pair` leads; `None` while it has no private side.
+    pub(crate) fn rung(&self, pair: &SharingPair) -> Option<Ipv6Sharing> {
+        let side = self.side(pair).map(|side| side.interface);
+        let private = side.or_else(|| self.private_names(pair).first().copied())?;
+        let public = public_side(pair, &self.network);
+        Some(ipv6::rung(&self.network, &self.config.machine_id, private, public, self.upstream.given()))
     }
 
     /// The private connections of a pair that exist.

@@ -13,7 +13,7 @@ use hn_core::{BandWish, RadioWish};
 use hn_types::{
     Subnet4,
     radio::Width,
-    settings::{ApSettings, Policy},
+    settings::{ApSettings, Isolation, Policy},
 };
 use serde::Deserialize;
 
@@ -71,6 +71,8 @@ pub struct RawSharing {
     pub lease_time_s: Option<u64>,
     /// Probe an address by ARP before it is offered.
     pub probe: Option<bool>,
+    /// Keep devices from these: `"private"`, a network, or the networks of an interface.
+    pub isolate_from: Option<Vec<String>>,
     /// Ask these name servers instead of the machine's own: `"192.0.2.1"` or `"192.0.2.1:5353"`.
     pub dns_upstreams: Option<Vec<String>>,
     /// Read the machine's name servers here instead of `/etc/resolv.conf`.
@@ -96,6 +98,8 @@ pub struct Config {
     pub lease_time: Duration,
     /// Probe an address before it is offered.
     pub probe: bool,
+    /// See [`RawSharing::isolate_from`].
+    pub isolate_from: Vec<Isolation>,
     /// Name servers that replace the machine's own.
     pub dns_upstreams: Option<Vec<SocketAddr>>,
     /// Where the machine's name servers are written.
@@ -145,6 +149,8 @@ pub enum ConfigError {
 impl Config {
     /// The longest lease anybody can want: one year.
     const LEASE_MAX: u64 = 365 * 86_400;
+    /// Each is a rule or more that every packet of a device meets.
+    const ISOLATIONS_MAX: usize = 32;
 
     /// Reads `path`; a missing file is the default configuration.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -201,6 +207,16 @@ impl Config {
             })
             .transpose()
             .map_err(|cause| ("sharing.dns_upstreams", cause))?;
+        let isolate_from = sharing.isolate_from.unwrap_or_default();
+        if isolate_from.len() > Self::ISOLATIONS_MAX {
+            let cause = format!("{} are given, {} are the most", isolate_from.len(), Self::ISOLATIONS_MAX);
+            return Err(("sharing.isolate_from", cause));
+        }
+        let isolate_from = isolate_from
+            .iter()
+            .map(|text| text.parse().map_err(|error| format!("{text:?}: {error}")))
+            .collect::<Result<_, _>>()
+            .map_err(|cause: String| ("sharing.isolate_from", cause))?;
         Ok(Self {
             radio: RadioWish {
                 adapter: hosted_network.adapter,
@@ -219,6 +235,7 @@ impl Config {
             domain,
             lease_time,
             probe: sharing.probe.unwrap_or(true),
+            isolate_from,
             dns_upstreams,
             resolv_conf: sharing.resolv_conf.unwrap_or_else(|| "/etc/resolv.conf".into()),
         })
@@ -347,13 +364,16 @@ mod tests {
     fn values_are_taken() {
         let config = load(
             "[hosted_network]\nchannel = 11\nband = \"2.4\"\n[sharing]\nfull_subnet = \"10.9.8.1/24\"\n\
-             dns_upstreams = [\"192.0.2.1\", \"192.0.2.2:5353\", \"2001:db8::1\"]\nlease_time_s = 3600\n",
+             dns_upstreams = [\"192.0.2.1\", \"192.0.2.2:5353\", \"2001:db8::1\"]\nlease_time_s = 3600\n\
+             isolate_from = [\"private\", \"192.0.2.0/24\", \"2001:db8::/32\", \"eth1\"]\n",
         )
         .unwrap();
         assert_eq!(config.radio.channel, Some(11));
         assert_eq!(config.radio.band, Some(BandWish::Ghz2));
         assert!(!config.radio.strict && !config.radio.radar && !config.radio.weaker);
         assert_eq!(config.full_subnet.unwrap().to_string(), "10.9.8.1/24");
+        let kept = ["private", "192.0.2.0/24", "2001:db8::/32", "eth1"].map(|text| text.parse().unwrap());
+        assert_eq!(config.isolate_from, kept);
         let servers: Vec<_> = config.dns_upstreams.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["192.0.2.1:53", "192.0.2.2:5353", "[2001:db8::1]:53"]);
     }
@@ -423,6 +443,8 @@ mod tests {
             ("[sharing]\nfull_subnet = \"192.168.1.0/24\"", "sharing.full_subnet"),
             ("[sharing]\nfull_subnet = \"192.168.1.1/30\"", "sharing.full_subnet"),
             ("[sharing]\nfull_subnet = \"192.168.1.1\"", "full_subnet"),
+            ("[sharing]\nisolate_from = [\"10.0.0.0/33\"]", "sharing.isolate_from"),
+            ("[sharing]\nisolate_from = [\"\"]", "sharing.isolate_from"),
             ("[sharing]\ndomain = \"a..b\"", "sharing.domain"),
             ("[sharing]\ndns_upstreams = [\"one\"]", "sharing.dns_upstreams"),
             ("[sharing", "line 1"),

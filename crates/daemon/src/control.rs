@@ -93,6 +93,7 @@ impl Observed {
             PlatformEvent::Network(_) => 2,
             PlatformEvent::Ap(ApEvent::StationStats(_)) => 3,
             PlatformEvent::FirewallLost { .. } => 4,
+            PlatformEvent::FirewallBlocked(_) => 5,
             PlatformEvent::Ap(_) | PlatformEvent::Service(_) => 0,
         };
         let same = kind(&event);

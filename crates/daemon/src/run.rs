@@ -190,6 +190,7 @@ fn core_config(config: &Config) -> hn_core::Config {
         standalone_subnet: config.standalone_subnet,
         domain: config.domain.clone(),
         lease_time: config.lease_time,
+        isolate_from: config.isolate_from.clone(),
         ..hn_core::Config::new(&host_name, machine_id.trim())
     }
 }

@@ -1,6 +1,6 @@
 //! The machine as its driver sees it: what comes from clients, settings, time and outputs.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hn_types::{Monotonic, siphash::SipKey};
 use rand_chacha::ChaCha12Rng;
@@ -120,6 +120,11 @@ impl Forwarder {
     /// Forgets the name of the device at `addr`; false when it had none.
     pub fn remove_name(&mut self, addr: Ipv4Addr) -> bool {
         self.local.remove(addr)
+    }
+
+    /// The device at `addr`, whose name is known, has these IPv6 addresses and no others; at most 16 are told.
+    pub fn set_addresses6(&mut self, addr: Ipv4Addr, addresses: &[Ipv6Addr]) {
+        self.local.set_six(addr, addresses);
     }
 
     /// A message from a client.

@@ -32,6 +32,8 @@ pub enum NameError {
 /// Names a device must not be able to claim: whoever holds them is believed by every browser (`wpad`),
 /// tunnel client (`isatap`) or program (`localhost`) of the segment.
 const RESERVED: [&str; 4] = ["isatap", "localhost", "localdomain", "wpad"];
+/// IPv6 addresses of one device that are told.
+const MAX_SIXES: usize = 16;
 /// How many devices may want the same name.
 const MAX_SAME: u16 = 99;
 
@@ -46,6 +48,8 @@ struct Holder {
 enum Answer {
     Address(Ipv4Addr),
     Address6(Ipv6Addr),
+    /// All of a device.
+    Addresses6(Ipv4Addr),
     Empty(Name),
     HostInfo,
     Loopback4,
@@ -69,11 +73,15 @@ pub(crate) struct Local {
     max_names: usize,
     by_label: BTreeMap<Box<str>, Ipv4Addr>,
     by_address: BTreeMap<Ipv4Addr, Holder>,
+    /// IPv6 addresses of devices by their IPv4 address, under which they have their names.
+    sixes: BTreeMap<Ipv4Addr, Vec<Ipv6Addr>>,
+    by_six: BTreeMap<Ipv6Addr, Ipv4Addr>,
     special: Special,
 }
 
 #[derive(Debug)]
 struct Special {
+    ip6_arpa: Option<Name>,
     arpa: Option<Name>,
     invalid: Option<Name>,
     localhost: Option<Name>,
@@ -92,7 +100,10 @@ impl Local {
             max_names: max_names as usize,
             by_label: BTreeMap::new(),
             by_address: BTreeMap::new(),
+            sixes: BTreeMap::new(),
+            by_six: BTreeMap::new(),
             special: Special {
+                ip6_arpa: Name::from_text("ip6.arpa"),
                 arpa: Name::from_text("in-addr.arpa"),
                 invalid: Name::from_text("invalid"),
                 localhost: Name::from_text("localhost"),
@@ -120,6 +131,9 @@ impl Local {
     ) {
         let mut next = Self::new(domain, subnet, host, ttl, max_names);
         next.serial = self.serial.wrapping_add(1);
+        for (address, sixes) in core::mem::take(&mut self.sixes) {
+            next.set_six(address, &sixes);
+        }
         for (address, holder) in &self.by_address {
             // What is refused here has no place under the new settings.
             let _ = next.set(&holder.wanted, *address);
@@ -160,6 +174,19 @@ impl Local {
         true
     }
 
+    /// The device at `address` has these IPv6 addresses, too, and no others.
+    pub(crate) fn set_six(&mut self, address: Ipv4Addr, sixes: &[Ipv6Addr]) {
+        for old in self.sixes.remove(&address).unwrap_or_default() {
+            self.by_six.remove(&old);
+        }
+        if sixes.is_empty() || !self.subnet.contains(address) || self.sixes.len() >= self.max_names {
+            return;
+        }
+        let sixes: Vec<_> = sixes.iter().copied().take(MAX_SIXES).collect();
+        self.by_six.extend(sixes.iter().map(|six| (*six, address)));
+        self.sixes.insert(address, sixes);
+    }
+
     /// Answers a question of class IN when it is for the local zones: appends the answer to `buffer` and
     /// says whether it was truncated. `None` when a resolver must be asked.
     pub(crate) fn answer(
@@ -177,6 +204,11 @@ impl Local {
         match answer {
             Answer::Address(address) => author.answer(kind::A, self.ttl, &[&address.octets()]),
             Answer::Address6(address) => author.answer(kind::AAAA, self.ttl, &[&address.octets()]),
+            Answer::Addresses6(device) => {
+                for address in self.sixes.get(&device).into_iter().flatten() {
+                    author.answer(kind::AAAA, self.ttl, &[&address.octets()]);
+                }
+            }
             Answer::Loopback4 => author.answer(kind::A, self.ttl, &[&Ipv4Addr::LOCALHOST.octets()]),
             Answer::Loopback6 => {
                 author.answer(kind::AAAA, self.ttl, &[&Ipv6Addr::LOCALHOST.octets()]);
@@ -207,7 +239,9 @@ impl Local {
         }
         let last = name.labels().last()?;
         match last {
-            b"arpa" => return self.reverse(name, question_kind),
+            b"arpa" => {
+                return self.reverse(name, question_kind).or_else(|| self.reverse6(name, question_kind));
+            }
             b"localhost" => {
                 return Some(match question_kind {
                     kind::A => Answer::Loopback4,
@@ -246,7 +280,37 @@ impl Local {
             kind::AAAA if address == self.subnet.address() => {
                 self.host6.map_or(Answer::Empty(zone), Answer::Address6)
             }
+            kind::AAAA if self.sixes.contains_key(&address) => Answer::Addresses6(address),
             _ => Answer::Empty(zone),
+        }
+    }
+
+    /// The name of a whole IPv6 address that is known here. In the prefix of this host nobody else is asked.
+    fn reverse6(&self, name: &Name, question_kind: u16) -> Option<Answer> {
+        let zone = self.special.ip6_arpa?;
+        let labels = name.strip(&zone)?;
+        if labels.count() != 32 {
+            return None;
+        }
+        // Nearest to the root comes last: the first label is the lowest nibble.
+        let mut bits = 0_u128;
+        for (position, label) in labels.enumerate() {
+            let [digit] = label else { return None };
+            bits |= u128::from(char::from(*digit).to_digit(16)?) << (4 * position);
+        }
+        let address = Ipv6Addr::from_bits(bits);
+        let own = |host: &Ipv6Addr| host.to_bits() >> 64 == bits >> 64;
+        let target = if Some(address) == self.host6 {
+            self.host_name()
+        } else {
+            let holder = self.by_six.get(&address).and_then(|device| self.by_address.get(device));
+            holder.and_then(|holder| self.domain.child(holder.label.as_bytes()))
+        };
+        match (target, question_kind) {
+            (Some(target), kind::PTR) => Some(Answer::Pointer(target)),
+            (Some(_), kind::ANY) => Some(Answer::HostInfo),
+            (Some(_), _) => Some(Answer::Empty(zone)),
+            (None, _) => self.host6.filter(own).map(|_| Answer::Nothing(zone)),
         }
     }
 

@@ -3,9 +3,27 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use hn_types::Monotonic;
+use hn_types::{Monotonic, Subnet6};
 
 use crate::{config::RawConfig, frame::Peer};
+
+/// The longest that a prefix of the uplink's is announced for, so that devices soon forget one that was lost
+/// without a word (RFC 9096 §3.4).
+const GLOBAL_PREFERRED: Duration = Duration::from_secs(2_700);
+const GLOBAL_VALID: Duration = Duration::from_secs(5_400);
+/// The longest that devices remember a prefix that must not be used any more (RFC 4862 §5.5.3 e).
+pub(crate) const FORMER_VALID: Duration = Duration::from_secs(7_200);
+/// All of the prefix is on this link; devices make addresses of it.
+const ON_LINK: u8 = 0x80;
+const AUTONOMOUS: u8 = 0x40;
+
+/// A prefix that must not be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Former {
+    pub(crate) network: Subnet6,
+    pub(crate) on_link: bool,
+    pub(crate) valid_until: Monotonic,
+}
 
 /// An advertisement after which the next follows soon, so that a device that lost one learns quickly.
 const INITIAL_COUNT: u32 = 3;
@@ -90,8 +108,8 @@ impl Schedule {
     }
 }
 
-/// The message, its checksum zero. `last`: this router, its resolver and its prefix end.
-pub(crate) fn message(config: &RawConfig, last: bool) -> Vec<u8> {
+/// The message, its checksum zero. `last`: this router, its resolver and its prefixes end.
+pub(crate) fn message(config: &RawConfig, former: &[Former], now: Monotonic, last: bool) -> Vec<u8> {
     let lifetimes = config.lifetimes;
     let seconds = |time: Duration| if last { 0 } else { time.as_secs() as u32 };
     let router = if config.uplink.router { seconds(lifetimes.router) as u16 } else { 0 };
@@ -107,14 +125,35 @@ pub(crate) fn message(config: &RawConfig, last: bool) -> Vec<u8> {
         out.extend_from_slice(&[5, 1, 0, 0]);
         out.extend_from_slice(&mtu.to_be_bytes());
     }
-    // Prefix information: on this link, devices may make their own addresses of it (L, A). An address in use
-    // stays valid at the end (RFC 4862 §5.5.3 e would not let it go before two hours) but is used no more.
-    out.extend_from_slice(&[3, 4, 64, 0xc0]);
-    let valid = lifetimes.prefix_valid.as_secs() as u32;
-    out.extend_from_slice(&if last { valid.min(7_200) } else { valid }.to_be_bytes());
-    out.extend_from_slice(&seconds(lifetimes.prefix_preferred).to_be_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&config.host.network().address().octets());
+    // An address in use stays valid at the end (RFC 4862 §5.5.3 e would not let it go before two hours) but is
+    // used no more.
+    let mut prefix = |network: Subnet6, on_link: bool, valid: Duration, preferred: Duration| {
+        let valid = if last { valid.min(FORMER_VALID) } else { valid }.as_secs() as u32;
+        out.extend_from_slice(&[3, 4, 64, AUTONOMOUS | if on_link { ON_LINK } else { 0 }]);
+        out.extend_from_slice(&valid.to_be_bytes());
+        out.extend_from_slice(&seconds(preferred).to_be_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&network.address().octets());
+    };
+    prefix(config.host.network(), true, lifetimes.prefix_valid, lifetimes.prefix_preferred);
+    if let Some(global) = config.uplink.global {
+        let valid = global.valid_until.since(now).min(GLOBAL_VALID);
+        let preferred = global.preferred_until.since(now).min(GLOBAL_PREFERRED).min(valid);
+        prefix(global.network, global.on_link, valid, preferred);
+    }
+    for former in former {
+        prefix(former.network, former.on_link, former.valid_until.since(now), Duration::ZERO);
+    }
+    if let Some(nat64) = config.uplink.nat64
+        && config.uplink.router
+        && let Some(code) = length_code(nat64.prefix)
+    {
+        // In units of eight seconds, rounded down so that it never outlives what the uplink said.
+        let units = seconds(nat64.until.since(now).min(lifetimes.router)) / 8;
+        out.extend_from_slice(&[38, 2]);
+        out.extend_from_slice(&((units as u16) << 3 | code).to_be_bytes());
+        out.extend_from_slice(&nat64.prefix.address().octets()[..12]);
+    }
     if config.dns {
         out.extend_from_slice(&[25, 3, 0, 0]);
         out.extend_from_slice(&seconds(lifetimes.router).to_be_bytes());
@@ -130,6 +169,19 @@ pub(crate) fn message(config: &RawConfig, last: bool) -> Vec<u8> {
         out.extend_from_slice(&name);
     }
     out
+}
+
+/// How RFC 8781 §4 writes the length of a prefix; `None` for one it has no word for.
+pub(crate) const fn length_code(prefix: Subnet6) -> Option<u16> {
+    match prefix.prefix() {
+        96 => Some(0),
+        64 => Some(1),
+        56 => Some(2),
+        48 => Some(3),
+        40 => Some(4),
+        32 => Some(5),
+        _ => None,
+    }
 }
 
 /// Appends a valid domain name as DNS writes it.

@@ -1,9 +1,44 @@
 //! What the server is told: addresses, lifetimes, limits.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::{fmt, net::Ipv6Addr, time::Duration};
 
-use hn_types::{MacAddr, Subnet6};
+use hn_types::{MacAddr, Monotonic, Subnet6};
+
+/// A prefix of the uplink's, from which devices make addresses besides those of [`RawConfig::host`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// The prefix, a /64 without host bits.
+    pub network: Subnet6,
+    /// Whether all of it is on the segment; one that is shared with the uplink's link is not.
+    pub on_link: bool,
+    /// Until when the uplink prefers it.
+    pub preferred_until: Monotonic,
+    /// Until when it is ours.
+    pub valid_until: Monotonic,
+}
+
+/// Where the uplink translates IPv6 to IPv4 (RFC 8781).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nat64 {
+    /// The prefix, of 32, 40, 48, 56, 64 or 96 bits.
+    pub prefix: Subnet6,
+    /// Until when that holds.
+    pub until: Monotonic,
+}
+
+/// A link whose prefix devices of the segment share (RFC 4389, RFC 7278).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// The prefix they share.
+    pub network: Subnet6,
+    /// The hardware address of the host on that link.
+    pub mac: MacAddr,
+    /// The host's link-local address there.
+    pub link_local: Ipv6Addr,
+    /// The host's own addresses of the prefix, which no device may take.
+    pub own: Vec<Ipv6Addr>,
+}
 
 /// What changes while a segment is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +48,11 @@ pub struct Uplink {
     pub router: bool,
     /// The MTU to announce, when the way out takes less than the link itself.
     pub mtu: Option<u32>,
+    /// The prefix of the uplink's that is announced. One that is replaced or goes is announced as not to be used
+    /// any more until it ends (RFC 9096 §3.5).
+    pub global: Option<Global>,
+    /// Announced as long as `router` is.
+    pub nat64: Option<Nat64>,
 }
 
 /// How long what is announced holds.
@@ -51,6 +91,10 @@ pub struct Limits {
     pub leases_per_device: usize,
     /// Declined addresses remembered.
     pub declined: usize,
+    /// Addresses in use remembered.
+    pub seen: usize,
+    /// Addresses in use of one hardware address.
+    pub seen_per_device: usize,
     /// Unicast advertisements waiting; beyond it one for everybody answers all.
     pub solicited: usize,
     /// Outputs waiting to be polled.
@@ -69,6 +113,8 @@ impl Default for Limits {
             leases: 1_024,
             leases_per_device: 8,
             declined: 64,
+            seen: 1_024,
+            seen_per_device: 16,
             solicited: 32,
             outputs: 256,
             burst: 20,
@@ -182,11 +228,11 @@ impl Config {
         if raw.uplink.mtu.is_some_and(|mtu| mtu < 1_280) {
             return Err(ConfigError::Mtu);
         }
-        let Limits { leases, leases_per_device, declined, solicited, outputs, burst, rate, total_rate } =
-            raw.limits;
-        let counts = [leases, leases_per_device, declined, solicited];
+        let Limits { leases, leases_per_device, declined, seen, seen_per_device, .. } = raw.limits;
+        let Limits { solicited, outputs, burst, rate, total_rate, .. } = raw.limits;
+        let counts = [leases, leases_per_device, declined, seen, seen_per_device, solicited];
         if counts.iter().any(|count| !(1..=65_536).contains(count))
-            || !(16..=65_536).contains(&outputs)
+            || !(32..=65_536).contains(&outputs)
             || [burst, rate, total_rate].iter().any(|rate| !(1..=1_000_000).contains(rate))
         {
             return Err(ConfigError::Limit);
@@ -200,8 +246,20 @@ impl Config {
     }
 
     pub(crate) fn set_uplink(&mut self, uplink: Uplink) {
-        self.0.uplink = Uplink { mtu: uplink.mtu.filter(|mtu| *mtu >= 1_280), ..uplink };
+        let global = uplink.global.filter(|global| is_announceable(global.network));
+        let nat64 = uplink.nat64.filter(|nat64| crate::advert::length_code(nat64.prefix).is_some());
+        self.0.uplink = Uplink { mtu: uplink.mtu.filter(|mtu| *mtu >= 1_280), global, nat64, ..uplink };
     }
+}
+
+/// A /64 of addresses that lead out.
+fn is_announceable(network: Subnet6) -> bool {
+    let address = network.address();
+    network.prefix() == 64
+        && network == network.network()
+        && !address.is_multicast()
+        && !address.is_unicast_link_local()
+        && address.segments()[0] != 0
 }
 
 /// A domain name of letters-digits-hyphen labels, without trailing dot.

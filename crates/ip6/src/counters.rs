@@ -55,6 +55,20 @@ drop_reasons! {
     Unicast => "unicast",
     /// A confirmation of nothing.
     Nothing => "nothing",
+    /// An address that another has.
+    Conflict => "conflict",
+    /// More addresses in use than any device or segment has.
+    TooManySeen => "too_many_seen",
+    /// About an address that is of no prefix here.
+    Foreign => "foreign",
+    /// From the uplink, while nothing is relayed.
+    NoRelay => "no_relay",
+    /// More questions from the uplink than are passed on.
+    QuestionRate => "question_rate",
+    /// Not an answer to what was asked: another transaction or client (RFC 8415 §16).
+    Unasked => "unasked",
+    /// A lease of lifetimes that contradict each other (RFC 8415 §21.21, §21.22).
+    Lifetimes => "lifetimes",
     /// Too much from one sender.
     SourceRate => "source_rate",
     /// Too much from all senders together.
@@ -94,6 +108,12 @@ pub struct Counters {
     pub forgotten: u64,
     /// Addresses refused: the device has too many, or none could be found.
     pub refused: u64,
+    /// Neighbour Solicitations and Advertisements understood.
+    pub neighbours: u64,
+    /// Devices kept from an address that somebody on the uplink has.
+    pub duplicates: u64,
+    /// Questions from the uplink answered for a device.
+    pub relayed: u64,
     drops: [u64; DropReason::ALL.len()],
 }
 

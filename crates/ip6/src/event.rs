@@ -10,6 +10,8 @@ use hn_types::{MacAddr, Wall};
 pub enum Output<'a> {
     /// Send this Ethernet frame on the private interface. A failure needs no report: the client asks again.
     Transmit(&'a [u8]),
+    /// Send this Ethernet frame on the interface that [`Relay`](crate::Relay) is about.
+    TransmitUplink(&'a [u8]),
     /// Tell whoever is interested.
     Event(Event),
 }
@@ -23,6 +25,19 @@ pub enum Event {
         lease: LeaseView,
         /// Whether the client held it already.
         renewed: bool,
+    },
+    /// A device uses this address, which it made itself or was leased. Told again while that goes on; the name is
+    /// empty.
+    Seen {
+        /// The address as if it were a lease that ends when it is not told again.
+        lease: LeaseView,
+    },
+    /// A device uses this address no more.
+    Unseen {
+        /// The address.
+        address: Ipv6Addr,
+        /// Who used it.
+        mac: MacAddr,
     },
     /// The lease ran out, was given back, declined, or forgotten to make room.
     LeaseEnded {

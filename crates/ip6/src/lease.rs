@@ -31,9 +31,21 @@ pub(crate) struct Client {
 #[derive(Clone, Debug)]
 pub(crate) struct Lease {
     pub(crate) address: Ipv6Addr,
+    /// The same in the uplink's prefix, if there was one when it was given.
+    pub(crate) global: Option<Ipv6Addr>,
     pub(crate) mac: MacAddr,
     pub(crate) hostname: String,
     pub(crate) expires: Monotonic,
+}
+
+/// What an address is in its prefix.
+pub(crate) const fn identifier(address: Ipv6Addr) -> u64 {
+    address.to_bits() as u64
+}
+
+/// The address in `network` that is called as `address` is in its own.
+pub(crate) fn rehomed(address: Ipv6Addr, network: Subnet6) -> Ipv6Addr {
+    Ipv6Addr::from_bits(network.address().to_bits() | u128::from(identifier(address)))
 }
 
 /// The table.
@@ -82,7 +94,8 @@ impl Leases {
             return None;
         }
         let places = || (0..PLACES).map(|place| self.place(client, place)).filter(|at| self.is_free(*at));
-        places().find(|at| claims.contains(at)).or_else(|| places().next())
+        let claimed = |at: &Ipv6Addr| claims.iter().any(|claim| identifier(*claim) == identifier(*at));
+        places().find(claimed).or_else(|| places().next())
     }
 
     fn place(&self, client: &Client, place: u64) -> Ipv6Addr {
@@ -91,7 +104,7 @@ impl Leases {
     }
 
     fn is_free(&self, address: Ipv6Addr) -> bool {
-        let identifier = address.to_bits() as u64;
+        let identifier = identifier(address);
         // Low numbers look like routers, the highest are reserved anycast addresses (RFC 2526).
         let usable = identifier > 0xffff && identifier < 0xfdff_ffff_ffff_ff80;
         usable

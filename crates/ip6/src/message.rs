@@ -194,7 +194,7 @@ fn first_label(data: &[u8]) -> String {
 }
 
 /// Options one after the other.
-struct Options<'a>(&'a [u8]);
+pub(crate) struct Options<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Options<'a> {
     type Item = Result<(u16, &'a [u8]), DropReason>;

@@ -1,14 +1,17 @@
 //! What a DHCPv6 client's message leads to (RFC 8415 §18.3).
 
+use alloc::vec::Vec;
 use core::{net::Ipv6Addr, time::Duration};
 
 use hn_types::Wall;
 
 use crate::{
+    advert::Former,
+    config::Global,
     counters::DropReason,
     event::{Event, LeaseView},
-    frame::Peer,
-    lease::{Client, Lease},
+    frame::{CLIENT_PORT, Origin, Peer, SERVER_PORT},
+    lease::{Client, Lease, identifier, rehomed},
     message::{Association, IA_NA, IA_PD, IA_TA, Kind, Message},
     reply::{ADVERTISE, REPLY, Status, Writer, duid},
     server::Server,
@@ -57,14 +60,14 @@ impl Server {
         } else {
             self.counters.replies += 1;
         }
-        let frame = crate::frame::dhcp(self.config.raw(), to, &message);
+        let from = Origin::of(self.config.raw());
+        let frame = crate::frame::dhcp(from, to, (SERVER_PORT, CLIENT_PORT), &message);
         self.push_frame(frame);
     }
 
     /// An offer promises nothing and stores nothing (§18.3.9): the address is found again when it is requested.
     fn offer(&mut self, from: Peer, request: &Message<'_>) {
         self.counters.requests += 1;
-        let lifetimes = self.config.raw().lifetimes;
         let mut reply = Writer::new(ADVERTISE, self.config.raw(), request);
         reply.preference();
         for association in &request.associations {
@@ -72,15 +75,36 @@ impl Server {
             if association.code == IA_NA && address.is_none() {
                 self.counters.refused += 1;
             }
-            reply.association(association.code, association.iaid, lifetimes.lease_preferred, |inner| {
-                match address {
-                    Some(address) => inner.address(address, lifetimes.lease_preferred, lifetimes.lease_valid),
-                    None => inner.status(nothing_for(association.code)),
+            let given = self.given(address);
+            reply.association(association.code, association.iaid, shortest(&given), |inner| {
+                inner.addresses(&given);
+                if given.is_empty() {
+                    inner.status(nothing_for(association.code));
                 }
             });
         }
         reply.configuration(self.config.raw(), request);
         self.answer(from, reply);
+    }
+
+    /// What a client is given that has this address: it, and the same in the uplink's prefix.
+    fn given(&self, address: Option<Ipv6Addr>) -> Vec<Given> {
+        let lifetimes = self.config.raw().lifetimes;
+        let (preferred, valid) = (lifetimes.lease_preferred, lifetimes.lease_valid);
+        let now = self.now.mono;
+        let own = address.map(|address| Given { address, preferred, valid });
+        let global = address.zip(self.global()).map(|(address, global)| Given {
+            address: rehomed(address, global.network),
+            preferred: global.preferred_until.since(now).min(preferred),
+            valid: global.valid_until.since(now).min(valid),
+        });
+        own.into_iter().chain(global).collect()
+    }
+
+    /// The uplink's prefix while it is to be used.
+    fn global(&self) -> Option<Global> {
+        let now = self.now.mono;
+        self.config.raw().uplink.global.filter(|global| global.preferred_until.min(global.valid_until) > now)
     }
 
     fn choose(&self, from: Peer, request: &Message<'_>, association: &Association) -> Option<Ipv6Addr> {
@@ -94,7 +118,6 @@ impl Server {
     /// anew: this is the only server of its link.
     fn assign(&mut self, from: Peer, request: &Message<'_>) {
         self.counters.requests += 1;
-        let lifetimes = self.config.raw().lifetimes;
         let mut reply = Writer::new(REPLY, self.config.raw(), request);
         if request.kind == Kind::Solicit {
             reply.rapid_commit();
@@ -113,38 +136,52 @@ impl Server {
             } else if association.code == IA_NA {
                 self.counters.refused += 1;
             }
-            let preferred = if address.is_some() { lifetimes.lease_preferred } else { Duration::ZERO };
-            reply.association(association.code, association.iaid, preferred, |inner| {
-                match address {
-                    Some(address) => inner.address(address, lifetimes.lease_preferred, lifetimes.lease_valid),
-                    None => inner.status(nothing_for(association.code)),
+            let given = self.given(address);
+            let mut others = Vec::new();
+            // What it has otherwise is not its own (§18.3.4), or not any more. A request names wishes only.
+            if matches!(request.kind, Kind::Renew | Kind::Rebind) {
+                let known = |at: &Ipv6Addr| given.iter().any(|given| given.address == *at);
+                for other in association.addresses.iter().copied().filter(|at| !known(at)) {
+                    let own = address.is_some_and(|address| identifier(address) == identifier(other));
+                    let former = self.former.iter().find(|former| own && former.network.contains(other));
+                    let valid = former.map_or(Duration::ZERO, |former| self.remaining(former));
+                    others.push(Given { address: other, preferred: Duration::ZERO, valid });
                 }
-                // What it has otherwise is not its own (§18.3.4). A request names wishes only.
-                if matches!(request.kind, Kind::Renew | Kind::Rebind) {
-                    for other in association.addresses.iter().filter(|at| Some(**at) != address) {
-                        inner.address(*other, Duration::ZERO, Duration::ZERO);
-                    }
+            }
+            reply.association(association.code, association.iaid, shortest(&given), |inner| {
+                inner.addresses(&given);
+                if given.is_empty() {
+                    inner.status(nothing_for(association.code));
                 }
+                inner.addresses(&others);
             });
         }
         reply.configuration(self.config.raw(), request);
         self.answer(from, reply);
     }
 
+    fn remaining(&self, former: &Former) -> Duration {
+        former.valid_until.since(self.now.mono).min(self.config.raw().lifetimes.lease_valid)
+    }
+
     fn is_on_link(&self, address: Ipv6Addr) -> bool {
-        self.config.raw().host.contains(address)
+        self.networks().any(|network| network.contains(address))
     }
 
     fn bind(&mut self, from: Peer, request: &Message<'_>, association: &Association, address: Ipv6Addr) {
         let client = client(request, association);
-        let before = self.leases.lease(&client);
+        let known = self.leases.lease(&client);
+        // The address in a prefix that has been replaced since.
+        let current = self.global().map(|global| rehomed(address, global.network));
+        let before = known.and_then(|lease| lease.global).filter(|before| Some(*before) != current);
         let hostname = if request.hostname.is_empty() {
-            before.map(|lease| lease.hostname.clone()).unwrap_or_default()
+            known.map(|lease| lease.hostname.clone()).unwrap_or_default()
         } else {
             request.hostname.clone()
         };
         let expires = self.now.mono + self.config.raw().lifetimes.lease_valid;
-        let lease = Lease { address, mac: from.mac, hostname, expires };
+        let global = current;
+        let lease = Lease { address, global, mac: from.mac, hostname, expires };
         let view = self.view(&lease);
         let (renewed, forgotten) = self.leases.bind(client, lease);
         if let Some(forgotten) = forgotten {
@@ -155,6 +192,13 @@ impl Server {
             self.counters.renewed += 1;
         } else {
             self.counters.bound += 1;
+        }
+        if let Some(before) = before {
+            self.push_event(Event::LeaseEnded { address: before, mac: from.mac });
+        }
+        if let Some(address) = global {
+            let lease = LeaseView { address, ..view.clone() };
+            self.push_event(Event::LeaseBound { lease, renewed });
         }
         self.push_event(Event::LeaseBound { lease: view, renewed });
     }
@@ -186,7 +230,8 @@ impl Server {
                 });
                 continue;
             };
-            if !association.addresses.contains(&lease.address) {
+            let named = |at: &Ipv6Addr| self.is_on_link(*at) && identifier(*at) == identifier(lease.address);
+            if !association.addresses.iter().any(named) {
                 continue;
             }
             if let Some(lease) = self.leases.remove(&client) {
@@ -203,7 +248,9 @@ impl Server {
     }
 
     pub(crate) fn end(&mut self, lease: &Lease) {
-        self.push_event(Event::LeaseEnded { address: lease.address, mac: lease.mac });
+        for address in lease.global.into_iter().chain([lease.address]) {
+            self.push_event(Event::LeaseEnded { address, mac: lease.mac });
+        }
     }
 
     pub(crate) fn view(&self, lease: &Lease) -> LeaseView {
@@ -220,6 +267,19 @@ impl Server {
 
 fn client(request: &Message<'_>, association: &Association) -> Client {
     Client { duid: request.client.into(), iaid: association.iaid }
+}
+
+/// An address with its lifetimes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) address: Ipv6Addr,
+    pub(crate) preferred: Duration,
+    pub(crate) valid: Duration,
+}
+
+/// After half of this the client renews.
+fn shortest(given: &[Given]) -> Duration {
+    given.iter().map(|given| given.preferred).min().unwrap_or_default()
 }
 
 const fn nothing_for(code: u16) -> Status {

@@ -14,14 +14,18 @@ use crate::{config::Limits, counters::DropReason};
 const BUCKETS: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
+pub(crate) struct Bucket {
     /// Thousandths of a packet.
     tokens: u64,
     at: Monotonic,
 }
 
 impl Bucket {
-    fn take(&mut self, now: Monotonic, rate: u64, burst: u64) -> bool {
+    pub(crate) const fn full(burst: u64, now: Monotonic) -> Self {
+        Self { tokens: burst * 1_000, at: now }
+    }
+
+    pub(crate) fn take(&mut self, now: Monotonic, rate: u64, burst: u64) -> bool {
         let gained = now.since(self.at).min(Duration::from_secs(3_600)).as_millis() as u64 * rate;
         // Time that gained nothing is kept for the next look.
         if gained > 0 {
@@ -45,7 +49,7 @@ pub(crate) struct Rate {
 
 impl Rate {
     pub(crate) fn new(key: SipKey, limits: Limits, now: Monotonic) -> Self {
-        let full = |burst: u32| Bucket { tokens: u64::from(burst) * 1_000, at: now };
+        let full = |burst: u32| Bucket::full(burst.into(), now);
         Self { key, senders: vec![full(limits.burst); BUCKETS].into(), total: full(limits.total_rate) }
     }
 

@@ -10,6 +10,7 @@ use crate::{
         CLIENT_ID, DNS_SERVERS, DOMAIN_LIST, IA_ADDRESS, IA_TA, Message, PREFERENCE, RAPID_COMMIT, SERVER_ID,
         STATUS_CODE,
     },
+    protocol::Given,
 };
 
 pub(crate) const ADVERTISE: u8 = 2;
@@ -123,8 +124,14 @@ impl Writer {
         self.option(code, &inner.0);
     }
 
+    pub(crate) fn addresses(&mut self, given: &[Given]) {
+        for given in given {
+            self.address(given.address, given.preferred, given.valid);
+        }
+    }
+
     /// An address; with lifetimes of zero the client gives it up.
-    pub(crate) fn address(&mut self, address: Ipv6Addr, preferred: Duration, valid: Duration) {
+    fn address(&mut self, address: Ipv6Addr, preferred: Duration, valid: Duration) {
         let mut data = Vec::from(address.octets());
         data.extend_from_slice(&(preferred.as_secs() as u32).to_be_bytes());
         data.extend_from_slice(&(valid.as_secs() as u32).to_be_bytes());

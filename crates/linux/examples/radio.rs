@@ -39,7 +39,10 @@ async fn run() -> Result<()> {
     let events = EventSink::new(move |event| match event {
         PlatformEvent::Radio(view) => println!("{:?} radio {}", began.elapsed(), summary(&view)),
         PlatformEvent::Ap(event) => println!("{:?} ap {event:?}", began.elapsed()),
-        PlatformEvent::Network(_) | PlatformEvent::Service(_) | PlatformEvent::FirewallLost { .. } => {}
+        PlatformEvent::Network(_)
+        | PlatformEvent::Service(_)
+        | PlatformEvent::FirewallLost { .. }
+        | PlatformEvent::FirewallBlocked(_) => {}
     });
     let dir = PathBuf::from(dir);
     std::fs::create_dir_all(&dir)?;

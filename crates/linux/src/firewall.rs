@@ -1,7 +1,8 @@
 //! The firewall lane: puts the table that [`hn_nft`] describes into the kernel and looks whether it is there.
 //!
 //! It owns the table `inet hostednet` and nothing else: other tables are read, to find what in them would drop the
-//! traffic of a segment (`foreign`), and never changed. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
+//! traffic of a segment (`foreign`), and never changed; a program that keeps one and can be asked to let a segment through
+//! is asked. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
 //!
 //! The kernel carries a netlink request out inside of `send`, so these conversations are blocking. They take
 //! microseconds. What takes ten milliseconds and more is closing any nfnetlink socket soon after a replacement:
@@ -10,6 +11,7 @@
 //! Otherwise each conversation has a socket of its own: what an interrupted one left unread cannot reach the next.
 
 use std::{
+    collections::BTreeSet,
     io,
     os::fd::AsFd,
     rc::Rc,
@@ -17,7 +19,7 @@ use std::{
 };
 
 use hn_nft::{
-    Batch, Installed, Object, Request, Ruleset, compare,
+    Batch, Blockade, Installed, Object, Request, Ruleset, compare,
     wire::{Content, Malformed, Record, replies},
 };
 use hn_ports::{Changed, EventSink, Firewall};
@@ -36,7 +38,7 @@ use rustix::{
 
 use self::watch::Watch;
 use crate::{
-    neighbour::manager::Manager,
+    neighbour::{bus::SystemBus, firewalld::Firewalld, manager::Manager},
     netlink::{NETFILTER, errno_text},
     undo::{EntryId, Undo, UndoJournal},
 };
@@ -58,6 +60,8 @@ const RECEIVE_BUFFER: usize = 1024 * 1024;
 const INSTALL: &str = "install the firewall table";
 const REMOVE: &str = "remove the firewall table";
 const READ: &str = "read the firewall table";
+/// Of an owner that let us through and drops all the same.
+const NOT_ASKED: &str = "it was asked to let it through, and did";
 const NEEDS: &str = "use a kernel with nf_tables, nft_ct, nft_masq and nft_chain_nat (CONFIG_NF_TABLES_INET, \
                      CONFIG_NFT_CT, CONFIG_NFT_MASQ, CONFIG_NFT_NAT), or load these modules";
 
@@ -75,6 +79,7 @@ pub struct LinuxFirewall {
     events: Option<EventSink>,
     /// Since the first table was wanted.
     watch: Option<Watch>,
+    firewalld: Firewalld,
     /// Who may share a connection there already.
     manager: Option<Manager>,
 }
@@ -83,6 +88,7 @@ impl LinuxFirewall {
     /// A lane that writes down in `journal` that it is about to make the table.
     pub fn new(journal: Rc<UndoJournal>) -> Self {
         Self {
+            firewalld: Firewalld::new(SystemBus::default(), Rc::clone(&journal)),
             journal,
             entry: None,
             resting: None,
@@ -217,11 +223,46 @@ impl Firewall for LinuxFirewall {
                 let interfaces = begins.iter().map(|segment| segment.interface).collect();
                 manager.shares_none(&interfaces).await?;
             }
-            foreign::passable(&FirewallPlan { segments: begins, ..FirewallPlan::default() })?;
+            let begins = FirewallPlan { segments: begins, ..plan.clone() };
+            let (found, asked) = self.open(&begins).await;
+            if let Some(refusal) = foreign::refusal(&found, asked.as_deref()) {
+                let held: Vec<IfName> = self.held.iter().map(|segment| segment.interface).collect();
+                self.firewalld.close_others(|name| held.contains(name)).await;
+                return Err(refusal);
+            }
         }
         let changed = self.install(&Ruleset::of(plan, index)).await?;
         self.held.clone_from(&plan.segments);
+        self.firewalld.close_others(|name| plan.open.contains(name)).await;
+        if !plan.segments.is_empty() {
+            let (found, asked) = self.open(plan).await;
+            let obstacles = foreign::obstacles(&found, plan, asked.as_deref().or(Some(NOT_ASKED)));
+            if let Some(watch) = &self.watch {
+                watch.judge(plan, obstacles);
+            }
+        }
         Ok(changed)
+    }
+}
+
+impl LinuxFirewall {
+    /// What others drop of what `plan` needs after who can be asked was asked to let it through, and why somebody who was
+    /// asked did not.
+    async fn open(&mut self, plan: &FirewallPlan) -> (Vec<Blockade>, Option<String>) {
+        let found = foreign::blockades(plan);
+        let askable = found.iter().filter(|blockade| foreign::can_be_asked(blockade, plan));
+        let interfaces: BTreeSet<IfName> = askable.map(|blockade| blockade.private).collect();
+        if interfaces.is_empty() {
+            return (found, None);
+        }
+        let mut asked = None;
+        for interface in interfaces {
+            if let Err(error) = self.firewalld.open(interface).await {
+                tracing::warn!(%error, "firewalld does not let the private connection through");
+                asked = Some(format!("asked to let it through: {}", error.cause));
+            }
+        }
+        (foreign::blockades(plan), asked)
     }
 }
 

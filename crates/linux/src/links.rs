@@ -16,7 +16,7 @@ use std::{
 use hn_ports::{Changed, Links};
 use hn_types::{
     DriverError, DriverErrorKind, IfName, MacAddr, Subnet6,
-    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan, Steering},
+    plan::{BridgePlan, LinkAddress, LinkAddress6, LinkPlan, LinkRoute6, Steering},
 };
 
 use tokio::time::sleep;
@@ -40,6 +40,7 @@ const SILENCE: Duration = Duration::from_millis(1500);
 const NEW_LINK: u16 = 16;
 const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
+const NEW_ROUTE: u16 = 24;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
@@ -76,6 +77,7 @@ enum What {
     Up(IfName),
     Address(LinkAddress),
     Address6(LinkAddress6),
+    Route6(LinkRoute6),
     /// Rules go by name: they outlive the private interface and hold for the next one of that name.
     Steered(Steering, Piece),
 }
@@ -86,6 +88,8 @@ struct Snapshot {
     addresses: Vec<AddressRow>,
     /// Of IPv6, with the indexes of their interfaces.
     addresses6: Vec<(u32, Subnet6)>,
+    /// Routes of ours.
+    routes6: Vec<(Subnet6, u32)>,
     /// Read only where there is or was any.
     steering: Standing,
 }
@@ -97,10 +101,11 @@ impl Snapshot {
         let addresses = tables::addresses(route).map_err(|refusal| failed(&refusal))?;
         // A kernel without IPv6 has none.
         let addresses6 = tables::addresses6(route).unwrap_or_default();
+        let routes6 = tables::own_routes6(route).unwrap_or_default();
         let links = links.into_iter().map(|link| (link.name, link)).collect();
         let steering = if steered { Standing::read(route) } else { Ok(Standing::default()) };
         let steering = steering.map_err(|refusal| failed(&refusal))?;
-        Ok(Self { links, addresses, addresses6, steering })
+        Ok(Self { links, addresses, addresses6, routes6, steering })
     }
 
     fn name(&self, index: u32) -> Option<IfName> {
@@ -119,6 +124,9 @@ impl Snapshot {
             What::Address6(LinkAddress6 { interface, address }) => {
                 same(interface) && self.addresses6.contains(&(done.index, address))
             }
+            What::Route6(LinkRoute6 { destination, interface }) => {
+                interface.is_none_or(same) && self.routes6.contains(&(destination, done.index))
+            }
             What::Steered(steering, piece) => self.steering.has(&steering, piece, done.index),
         }
     }
@@ -131,6 +139,7 @@ impl LinuxLinks {
             bridge: None,
             addresses: Vec::new(),
             addresses6: Vec::new(),
+            routes6: Vec::new(),
             steering: Vec::new(),
             moves: 0,
         };
@@ -366,7 +375,12 @@ impl LinuxLinks {
         let entries = self.journal.record_all(steps.iter().map(|(.., undo)| undo.clone()))?;
         let given6 = steps.iter().filter_map(|(what, link, _)| match what {
             What::Address6(wanted) => Some((link.index, wanted.address)),
-            What::Bridge(_) | What::Member(_) | What::Up(_) | What::Address(_) | What::Steered(..) => None,
+            What::Bridge(_)
+            | What::Member(_)
+            | What::Up(_)
+            | What::Address(_)
+            | What::Route6(_)
+            | What::Steered(..) => None,
         });
         let given6: Vec<_> = given6.collect();
         // Without it there is merely less order.
@@ -395,7 +409,7 @@ impl LinuxLinks {
                 }),
                 What::Steered(wanted, piece) => steering::add(route, wanted, *piece, link.index)
                     .map_err(|refusal| driver_error("lead devices out", wanted.public, &refusal)),
-                What::Bridge(_) | What::Member(_) => Ok(()),
+                What::Bridge(_) | What::Member(_) | What::Route6(_) => Ok(()),
             };
         }
         made?;
@@ -404,7 +418,47 @@ impl LinuxLinks {
         {
             tracing::debug!(%error, "announcements of addresses cannot be heard");
         }
-        Ok(if self.done.len() > before || !steps.is_empty() { Changed::Yes } else { Changed::No })
+        let changed = self.done.len() > before || !steps.is_empty();
+        let index_of = |name: IfName| row(name).map(|link| link.index);
+        let routed = self.extend_routes(&plan.routes6, route, snapshot, index_of)?;
+        Ok(if changed || routed { Changed::Yes } else { Changed::No })
+    }
+
+    /// Makes the routes that are missing; whether there were any.
+    fn extend_routes(
+        &mut self,
+        wanted: &[LinkRoute6],
+        route: &Netlink,
+        snapshot: &Snapshot,
+        index_of: impl Fn(IfName) -> Option<u32>,
+    ) -> Result<bool, DriverError> {
+        let mut missing = Vec::new();
+        for wanted in wanted {
+            let index = match wanted.interface {
+                None => 0,
+                Some(name) => index_of(name).ok_or_else(|| gone("make the route", name))?,
+            };
+            let stands = self.done.iter().any(|done| done.what == What::Route6(*wanted));
+            if !stands || !snapshot.routes6.contains(&(wanted.destination, index)) {
+                missing.push((*wanted, index));
+            }
+        }
+        let undos = missing
+            .iter()
+            .map(|(wanted, index)| Undo::Route6 { destination: wanted.destination, index: *index });
+        let entries = self.journal.record_all(undos)?;
+        for ((wanted, index), entry) in missing.iter().zip(entries) {
+            self.done.push(Done { what: What::Route6(*wanted), index: *index, entry });
+            let body = tables::route6_body(wanted.destination, *index);
+            match route.request(NEW_ROUTE, CREATE | EXCL, &body) {
+                // One that an earlier run left, or somebody else's: it leads to the same place.
+                Err(refusal) if refusal.errno != libc::EEXIST => {
+                    return Err(driver_error("make the route", wanted.destination, &refusal));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(!missing.is_empty())
     }
 
     /// Takes the carrier away from whoever is at the other end of a wire, for as long as that takes to be noticed. What the
@@ -506,7 +560,7 @@ fn is_wire(name: IfName) -> bool {
 
 /// Every private interface that the plan says something of; the public one is not ours.
 fn interfaces(plan: &LinkPlan) -> BTreeSet<IfName> {
-    let LinkPlan { bridge, addresses, addresses6, moves: _, steering: _ } = plan;
+    let LinkPlan { bridge, addresses, addresses6, routes6: _, moves: _, steering: _ } = plan;
     let bridged = bridge.iter().flat_map(|bridge| bridge.members.iter().copied().chain(Some(bridge.name)));
     let addressed = addresses.iter().map(|address| address.interface);
     let addressed6 = addresses6.iter().map(|address| address.interface);
@@ -529,6 +583,7 @@ fn wanted(what: &What, plan: &LinkPlan) -> bool {
         }
         What::Address(address) => plan.addresses.contains(address),
         What::Address6(address) => plan.addresses6.contains(address),
+        What::Route6(route) => plan.routes6.contains(route),
         What::Steered(steering, _) => plan.steering.contains(steering),
     }
 }

@@ -130,6 +130,7 @@ impl Watcher {
             host_name: host_name(),
             // A kernel without IPv6 refuses the question.
             defaults6: tables::defaults6(&self.route).unwrap_or_default(),
+            addresses6: tables::addresses6(&self.route).unwrap_or_default(),
             switches6: switches6(&links),
             links,
         };
@@ -185,9 +186,9 @@ struct Announcements {
 
 impl Announcements {
     fn open() -> io::Result<Self> {
-        // RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_ROUTE
-        // (linux/rtnetlink.h).
-        const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x400;
+        // RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_IFADDR,
+        // RTMGRP_IPV6_ROUTE (linux/rtnetlink.h).
+        const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400;
         let mut socket = Socket::new(ROUTE)?;
         socket.bind(&SocketAddr::new(0, GROUPS))?;
         socket.set_non_blocking(true)?;
@@ -220,6 +221,14 @@ impl std::fmt::Debug for Announcements {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Announcements({})", self.socket.get_ref().as_raw_fd())
     }
+}
+
+/// The link-local address of the interface with this index.
+pub(crate) fn link_local(index: u32) -> Option<std::net::Ipv6Addr> {
+    let route = Netlink::open(ROUTE).ok()?;
+    let rows = tables::addresses6(&route).ok()?;
+    let of = rows.into_iter().filter(|(row, _)| *row == index).map(|(_, address)| address.address());
+    of.filter(std::net::Ipv6Addr::is_unicast_link_local).min()
 }
 
 /// The interface of this name, its index and its address: what a socket on it needs.

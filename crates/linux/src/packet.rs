@@ -6,6 +6,8 @@
 //!   DHCP request with "port unreachable", and its `EADDRINUSE` tells that another DHCP server is at work.
 //! * Both exist for IPv6, too: router solicitations and DHCPv6 requests, and UDP port 547. That guard also joins the
 //!   groups that devices speak to, so that switches and radios deliver what they say.
+//! * On the **uplink** a packet socket takes router advertisements, neighbour discovery and what DHCPv6 servers
+//!   answer; its guard holds UDP port 546 there.
 //! * The **DNS sockets** are bound to port 53 of the private address on the private interface, and nowhere else. Where
 //!   another program holds that port, for instance of all addresses, UDP is shared with one that shares (the kernel
 //!   prefers who is bound more closely), and otherwise they are bound to a port of our own, to which the firewall leads
@@ -30,7 +32,7 @@ use rustix::net::{
 use crate::{
     netlink::errno_text,
     ports::{Transport, holders},
-    sys::{Instruction, attach_filter, bind_packet, set_flag},
+    sys::{Instruction, all_multicast, attach_filter, bind_packet, bind_packet6, set_flag},
     undo::errno_kind,
 };
 
@@ -44,6 +46,9 @@ const BACKLOG: i32 = 128;
 const DHCP_SERVER: u16 = 67;
 const DHCP6_SERVER: u16 = 547;
 const DHCP_CLIENT: u16 = 68;
+const DHCP6_CLIENT: u16 = 546;
+/// Length of an Ethernet header.
+const ETHERNET: u32 = 14;
 const DNS: u16 = 53;
 /// Where the name server listens when port 53 is not to be had; the first that is free.
 const INSTEAD: std::ops::Range<u16> = 10_053..10_085;
@@ -83,20 +88,41 @@ const fn arp_or_udp(port: u16) -> [Instruction; 12] {
     ]
 }
 
-/// Router solicitations, and UDP over IPv6 to port 547, without extension headers.
-const SOLICITATION_OR_DHCP6: [Instruction; 11] = [
+/// Router and neighbour solicitations, neighbour advertisements, and UDP over IPv6 to port 547, without extension
+/// headers.
+const SOLICITATION_OR_DHCP6: [Instruction; 13] = [
     (LOAD_HALF, 0, 0, 12),
-    (JUMP_EQUAL, 0, 8, 0x86dd),
+    (JUMP_EQUAL, 0, 10, 0x86dd),
     (LOAD_BYTE, 0, 0, 20),
     (JUMP_EQUAL, 1, 0, 58),
-    (JUMP_EQUAL, 2, 5, 17),
+    (JUMP_EQUAL, 4, 7, 17),
     (LOAD_BYTE, 0, 0, 54),
-    (JUMP_EQUAL, 2, 3, 133),
+    (JUMP_EQUAL, 4, 0, 133),
+    (JUMP_EQUAL, 3, 0, 135),
+    (JUMP_EQUAL, 2, 3, 136),
     (LOAD_HALF, 0, 0, 56),
     (JUMP_EQUAL, 0, 1, DHCP6_SERVER as u32),
     (RETURN, 0, 0, ALL),
     (RETURN, 0, 0, 0),
 ];
+
+/// Router advertisements, neighbour discovery, and UDP over IPv6 to port 546, of a link whose packets begin at
+/// `start`. The socket is bound to IPv6, so nothing else gets here.
+const fn advertisement_or_dhcp6(start: u32) -> [Instruction; 11] {
+    [
+        (LOAD_BYTE, 0, 0, start + 6),
+        (JUMP_EQUAL, 1, 0, 58),
+        (JUMP_EQUAL, 4, 7, 17),
+        (LOAD_BYTE, 0, 0, start + 40),
+        (JUMP_EQUAL, 4, 0, 134),
+        (JUMP_EQUAL, 3, 0, 135),
+        (JUMP_EQUAL, 2, 3, 136),
+        (LOAD_HALF, 0, 0, start + 42),
+        (JUMP_EQUAL, 0, 1, DHCP6_CLIENT as u32),
+        (RETURN, 0, 0, ALL),
+        (RETURN, 0, 0, 0),
+    ]
+}
 
 const NOTHING: [Instruction; 1] = [(RETURN, 0, 0, 0)];
 
@@ -111,7 +137,36 @@ pub(crate) fn packet_socket(interface: IfName, index: u32) -> Result<OwnedFd, Dr
 
 /// The same for router solicitations and DHCPv6.
 pub(crate) fn packet_socket6(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
-    filtered_socket(interface, index, &SOLICITATION_OR_DHCP6)
+    let socket = filtered_socket(interface, index, &SOLICITATION_OR_DHCP6)?;
+    // Devices speak of their addresses to groups that nobody here is a member of. Where that cannot be had, most
+    // drivers deliver them all the same.
+    let _ = all_multicast(socket.as_fd(), index);
+    Ok(socket)
+}
+
+/// The packet socket of the uplink; `ethernet`: its frames have a header.
+pub(crate) fn uplink_socket6(interface: IfName, index: u32, ethernet: bool) -> Result<OwnedFd, DriverError> {
+    let make = || {
+        let kind = if ethernet { SocketType::RAW } else { SocketType::DGRAM };
+        let socket = socket_with(AddressFamily::PACKET, kind, nonblocking(), None)?;
+        attach_filter(socket.as_fd(), &advertisement_or_dhcp6(if ethernet { ETHERNET } else { 0 }))?;
+        set_flag(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
+        bind_packet6(socket.as_fd(), index)?;
+        let _ = all_multicast(socket.as_fd(), index);
+        Ok(socket)
+    };
+    make().map_err(|error| failure("open the packet socket", interface, &error))
+}
+
+/// The guard of UDP port 546 on the uplink. Another DHCPv6 client that has it does as well.
+pub(crate) fn uplink_guard6(interface: IfName) -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::INET6, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
+    attach_filter(socket.as_fd(), &NOTHING)?;
+    set_ipv6_v6only(&socket, true)?;
+    set_socket_reuseaddr(&socket, true)?;
+    bind_to_device(&socket, interface)?;
+    bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, DHCP6_CLIENT, 0, 0))?;
+    Ok(socket)
 }
 
 /// The same for a DHCP client: answers and ARP.
@@ -374,7 +429,9 @@ mod tests {
         };
         assert!(accepts6(&packet(58, &[133, 0, 0, 0, 0, 0, 0, 0])));
         assert!(!accepts6(&packet(58, &[134, 0, 0, 0, 0, 0, 0, 0])), "another router");
-        assert!(!accepts6(&packet(58, &[135, 0, 0, 0, 0, 0, 0, 0])), "the kernel's affair");
+        assert!(accepts6(&packet(58, &[135, 0, 0, 0, 0, 0, 0, 0])));
+        assert!(accepts6(&packet(58, &[136, 0, 0, 0, 0, 0, 0, 0])));
+        assert!(!accepts6(&packet(58, &[128, 0, 0, 0, 0, 0, 0, 0])), "an echo request");
         assert!(accepts6(&packet(17, &[2, 34, 2, 35, 0, 8, 0, 0])));
         assert!(!accepts6(&packet(17, &[2, 34, 0, 53, 0, 8, 0, 0])));
         assert!(!accepts6(&packet(6, &[2, 34, 2, 35, 0, 8, 0, 0])), "TCP");
@@ -382,6 +439,27 @@ mod tests {
         assert!(!accepts6(&packet(17, &[2, 34])));
         assert!(!accepts6(&udp(0, 0, 17, 67)));
         assert!(!accepts(&packet(17, &[2, 34, 2, 35, 0, 8, 0, 0])));
+    }
+
+    #[test]
+    fn the_filter_of_the_uplink_passes_what_routers_neighbours_and_servers_say() {
+        for start in [0, ETHERNET] {
+            let passes = |next: u8, payload: &[u8]| {
+                let mut frame = vec![0x33; start as usize];
+                frame.extend([0x60, 0, 0, 0, 0, 8, next, 255]);
+                frame.extend([0xfe; 32]);
+                frame.extend(payload);
+                passes(&advertisement_or_dhcp6(start), &frame)
+            };
+            for kind in [134, 135, 136] {
+                assert!(passes(58, &[kind, 0, 0, 0, 0, 0, 0, 0]));
+            }
+            assert!(passes(17, &[2, 35, 2, 34, 0, 8, 0, 0]));
+            assert!(!passes(58, &[133, 0, 0, 0, 0, 0, 0, 0]), "a host that asks");
+            assert!(!passes(17, &[2, 34, 2, 35, 0, 8, 0, 0]), "a client that asks");
+            assert!(!passes(6, &[2, 35, 2, 34, 0, 8, 0, 0]), "TCP");
+            assert!(!passes(0, &[58, 0, 5, 2, 0, 0, 0, 0]), "an extension header");
+        }
     }
 
     proptest! {

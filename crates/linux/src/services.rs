@@ -408,7 +408,7 @@ impl Supervisor {
         if let (Activity::Running(serving), Some(ipv6)) = (&self.activity, &wanted.ipv6)
             && serving.segment.ipv6.as_ref() != Some(ipv6)
         {
-            self.tell(&ToWorker::Ipv6Uplink { router: ipv6.router, mtu: ipv6.mtu }, &[])?;
+            self.tell(&ToWorker::Ipv6Uplink(ipv6.clone()), &[])?;
         }
         if let Activity::Running(serving) = &self.activity
             && serving.segment.dhcp.mtu != wanted.dhcp.mtu
@@ -422,7 +422,7 @@ impl Supervisor {
         if let Activity::Running(serving) = &mut self.activity {
             serving.segment = wanted;
         }
-        Ok(())
+        self.take_uplink6(Instant::now())
     }
 
     fn tell(&self, message: &ToWorker, descriptors: &[&OwnedFd]) -> Result<(), Breach> {
@@ -630,8 +630,8 @@ impl Supervisor {
             self.worker.as_ref().filter(|worker| !worker.ready).map(|worker| worker.began + READY_WITHIN);
         let waiting = self.waiting.as_ref().map(|waiting| waiting.deadline);
         let (activity, ports) = match &self.activity {
-            Activity::Idle => (None, [None; 5]),
-            Activity::Stopping { deadline, .. } => (Some(*deadline), [None; 5]),
+            Activity::Idle => (None, [None; 6]),
+            Activity::Stopping { deadline, .. } => (Some(*deadline), [None; 6]),
             Activity::Starting { serving, deadline } => (Some(*deadline), serving.retries()),
             Activity::Running(serving) => (None, serving.retries()),
         };
@@ -665,9 +665,16 @@ impl Supervisor {
 }
 
 impl Serving {
-    const fn retries(&self) -> [Option<Instant>; 5] {
-        let Sockets6 { frames, guard, dns, .. } = &self.ipv6;
-        [self.guard.retry_at, self.dns.retry_at, frames.retry_at, guard.retry_at, dns.retry_at]
+    const fn retries(&self) -> [Option<Instant>; 6] {
+        let Sockets6 { frames, guard, dns, uplink, .. } = &self.ipv6;
+        [
+            self.guard.retry_at,
+            self.dns.retry_at,
+            frames.retry_at,
+            guard.retry_at,
+            dns.retry_at,
+            uplink.retry_at,
+        ]
     }
 }
 
@@ -719,7 +726,7 @@ fn serve_message(
 fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
     let without = |segment: &ServiceSegment| {
         let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), through: None, ..dns });
-        let ipv6 = segment.ipv6.clone().map(|ipv6| Ipv6Plan { router: false, mtu: None, ..ipv6 });
+        let ipv6 = segment.ipv6.as_ref().map(Ipv6Plan::without_uplink);
         let dhcp = DhcpPlan { mtu: None, ..segment.dhcp.clone() };
         ServiceSegment { dhcp, dns, ipv6, ..segment.clone() }
     };
@@ -762,6 +769,9 @@ mod tests {
                 domain: "mshome.net".into(),
                 router: true,
                 mtu: None,
+                uplink: None,
+                global: None,
+                relay: None,
             }),
         }
     }
@@ -775,6 +785,8 @@ mod tests {
         assert!(same_but_upstreams(&segment(), &other));
         if let Some(ipv6) = &mut other.ipv6 {
             ipv6.router = false;
+            ipv6.uplink = "eth0".parse().ok();
+            ipv6.global = "2001:db8::/64".parse().ok();
         }
         other.dhcp.mtu = Some(1_400);
         assert!(same_but_upstreams(&segment(), &other));

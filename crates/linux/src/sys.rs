@@ -54,10 +54,41 @@ fn set_option<T>(socket: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> 
 
 /// Binds a packet socket to one interface, for every protocol; from here on it receives.
 pub(crate) fn bind_packet(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    bind_packets(socket, index, libc::ETH_P_ALL)
+}
+
+/// The same for IPv6 only; what is sent is IPv6, too.
+pub(crate) fn bind_packet6(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    bind_packets(socket, index, libc::ETH_P_IPV6)
+}
+
+/// Has a packet socket receive what goes to any group, as long as it is open.
+pub(crate) fn all_multicast(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: i32::try_from(index).map_err(io::Error::other)?,
+        mr_type: u16::try_from(libc::PACKET_MR_ALLMULTI).map_err(io::Error::other)?,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    let length = libc::socklen_t::try_from(size_of_val(&request)).map_err(io::Error::other)?;
+    // SAFETY: the pointer is to a live packet_mreq of `length` bytes, which the kernel only reads.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_ADD_MEMBERSHIP,
+            ptr::from_ref(&request).cast(),
+            length,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn bind_packets(socket: BorrowedFd<'_>, index: u32, protocol: i32) -> io::Result<()> {
     // SAFETY: sockaddr_ll is plain data; all zeroes is a value of it.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     address.sll_family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
-    address.sll_protocol = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?.to_be();
+    address.sll_protocol = u16::try_from(protocol).map_err(io::Error::other)?.to_be();
     address.sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
     let length = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
     // SAFETY: the pointer is to a live sockaddr_ll of `length` bytes, which the kernel only reads.

@@ -28,11 +28,11 @@ use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
 use self::act::{
-    end_process, remove_address, remove_address6, remove_link, remove_route, remove_rule, remove_table,
-    restore_master, restore_sysctl, set_down, set_up,
+    end_process, remove_address, remove_address6, remove_link, remove_route, remove_route6, remove_rule,
+    remove_table, restore_master, restore_sysctl, set_down, set_up,
 };
 use crate::{
-    neighbour::manager::restore_now,
+    neighbour::{firewalld, manager::restore_now},
     netlink::{Refusal, errno_text},
 };
 
@@ -64,6 +64,13 @@ pub enum Undo {
         index: u32,
         /// The address with its prefix length.
         address: Subnet6,
+    },
+    /// Remove an IPv6 route that we made.
+    Route6 {
+        /// Its destination.
+        destination: Subnet6,
+        /// Index of the interface it leads out of; 0 for one that refuses packets.
+        index: u32,
     },
     /// Set an interface down again.
     LinkUp {
@@ -121,6 +128,15 @@ pub enum Undo {
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Have firewalld put an interface back into its zone, if it still is in ours.
+    FirewalldZone {
+        /// The interface.
+        interface: IfName,
+        /// The zone that we asked for.
+        zone: String,
+        /// Where it was; empty: in none.
+        old: String,
+    },
     /// Let NetworkManager manage an interface again. What it was asked for holds until it is taken back.
     Unmanaged {
         /// The interface.
@@ -489,6 +505,8 @@ impl Undo {
                     driver_error("remove the address", format!("{address} on {interface}"), &refusal)
                 })
             }
+            Self::Route6 { destination, index } => remove_route6(*destination, *index)
+                .map_err(|refusal| driver_error("remove the route", destination, &refusal)),
             Self::LinkUp { interface, index, fresh } => set_down(*index, *fresh)
                 .map_err(|refusal| driver_error("set the interface down", interface, &refusal)),
             Self::LinkDown { interface, index } => {
@@ -498,6 +516,7 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the interface", name, &refusal)),
             Self::BridgeMember { interface, index, master } => restore_master(*index, *master)
                 .map_err(|refusal| driver_error("give the interface its old master", interface, &refusal)),
+            Self::FirewalldZone { interface, zone, old } => firewalld::undo(*interface, zone, old),
             Self::Route { ipv6, index, table, network } => remove_route(*ipv6, *index, *table, *network)
                 .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
             Self::Rule { ipv6, interface, rule } => remove_rule(*ipv6, *interface, *rule)

@@ -23,6 +23,8 @@ use crate::{
 pub struct Blockade {
     /// What is stopped.
     pub traffic: Traffic,
+    /// Of IPv6; otherwise of IPv4.
+    pub ipv6: bool,
     /// The private interface it is from or to.
     pub private: IfName,
     /// The public interface, when it is forwarded.
@@ -76,16 +78,19 @@ pub fn audit(
     let mut found = Vec::new();
     for segment in plan.segments.iter().filter(|segment| segment.subnet.is_some()) {
         for traffic in [Traffic::Names, Traffic::Outward, Traffic::Answers] {
-            let Some(packet) = packet(segment, traffic, &index) else { continue };
-            if let Some(place) = packet.stopped(foreign) {
+            let packets = [packet(segment, traffic, &index), packet6(segment, traffic, &index)];
+            for packet in packets.into_iter().flatten() {
+                let Some(place) = packet.stopped(foreign) else { continue };
+                let ipv6 = packet.ipv6;
                 let public = match (segment.reach, traffic) {
                     (Reach::Public(public), Traffic::Outward | Traffic::Answers) => Some(public),
                     (Reach::Public(_), Traffic::Names) | (Reach::Host, _) => None,
                 };
                 let owner = Owner::of(foreign, &place.table, &place.chain, packet.hook);
-                let remedy = owner.remedy(&place, traffic, segment.interface, public);
+                let remedy = owner.remedy(&place, (traffic, ipv6), segment.interface, public);
                 found.push(Blockade {
                     traffic,
+                    ipv6,
                     private: segment.interface,
                     public,
                     place: place.text(),
@@ -123,6 +128,7 @@ impl Place {
 
 /// A packet as far as it is known.
 struct Packet {
+    ipv6: bool,
     hook: u32,
     inward: (IfName, Option<u32>),
     outward: Option<(IfName, Option<u32>)>,
@@ -140,6 +146,58 @@ fn packet(
     index: impl Fn(&IfName) -> Option<u32>,
 ) -> Option<Packet> {
     let subnet = segment.subnet?;
+    let mut packet = blank(segment, traffic, index)?;
+    let network = &mut packet.network;
+    network.set(0, &[0x45]);
+    network.set(9, &[packet.protocol]);
+    let host = subnet.address().octets();
+    let prefix = u32::MAX.checked_shl(32 - u32::from(subnet.prefix())).unwrap_or(0).to_be_bytes();
+    // Any address of the network: its bits beyond the prefix stay open.
+    let inside = |bits: &mut Bits, at| bits.set_masked(at, &host, &prefix);
+    match traffic {
+        Traffic::Names => {
+            inside(network, 12);
+            network.set(16, &host);
+        }
+        Traffic::Outward => inside(network, 12),
+        Traffic::Answers => inside(network, 16),
+    }
+    Some(packet)
+}
+
+/// The same of IPv6, as far as the segment has it.
+fn packet6(
+    segment: &FirewallSegment,
+    traffic: Traffic,
+    index: impl Fn(&IfName) -> Option<u32>,
+) -> Option<Packet> {
+    let ipv6 = segment.ipv6.filter(|ipv6| ipv6.nat66 || traffic == Traffic::Names)?;
+    let mut packet = blank(segment, traffic, index)?;
+    packet.ipv6 = true;
+    packet.network = Bits::new(40);
+    let network = &mut packet.network;
+    network.set_masked(0, &[0x60], &[0xf0]);
+    network.set(6, &[packet.protocol]);
+    let host = ipv6.address.address().octets();
+    let prefix = u128::MAX.checked_shl(128 - u32::from(ipv6.address.prefix())).unwrap_or(0).to_be_bytes();
+    let inside = |bits: &mut Bits, at| bits.set_masked(at, &host, &prefix);
+    match traffic {
+        Traffic::Names => {
+            inside(network, 8);
+            network.set(24, &host);
+        }
+        Traffic::Outward => inside(network, 8),
+        Traffic::Answers => inside(network, 24),
+    }
+    Some(packet)
+}
+
+/// What a packet of `traffic` has whatever its addresses are; its network header is unknown.
+fn blank(
+    segment: &FirewallSegment,
+    traffic: Traffic,
+    index: impl Fn(&IfName) -> Option<u32>,
+) -> Option<Packet> {
     let known = |name: IfName| (name, index(&name));
     let private = known(segment.interface);
     let public = match segment.reach {
@@ -151,30 +209,14 @@ fn packet(
         Traffic::Outward => (FORWARD, private, Some(public?), TCP, CtStates::NEW),
         Traffic::Answers => (FORWARD, public?, Some(private), TCP, CtStates::ESTABLISHED),
     };
-    let mut network = Bits::new(20);
-    network.set(0, &[0x45]);
-    network.set(9, &[protocol]);
     let mut transport = Bits::new(8);
-    let host = subnet.address().octets();
-    let prefix = u32::MAX.checked_shl(32 - u32::from(subnet.prefix())).unwrap_or(0).to_be_bytes();
-    // Any address of the network: its bits beyond the prefix stay open.
-    let inside = |bits: &mut Bits, at| bits.set_masked(at, &host, &prefix);
     match traffic {
-        Traffic::Names => {
-            inside(&mut network, 12);
-            network.set(16, &host);
-            transport.set(2, &53_u16.to_be_bytes());
-        }
-        Traffic::Outward => {
-            inside(&mut network, 12);
-            transport.set(2, &443_u16.to_be_bytes());
-        }
-        Traffic::Answers => {
-            inside(&mut network, 16);
-            transport.set(0, &443_u16.to_be_bytes());
-        }
+        Traffic::Names => transport.set(2, &53_u16.to_be_bytes()),
+        Traffic::Outward => transport.set(2, &443_u16.to_be_bytes()),
+        Traffic::Answers => transport.set(0, &443_u16.to_be_bytes()),
     }
-    Some(Packet { hook, inward, outward, protocol, network, transport, state: state.0 })
+    let network = Bits::new(20);
+    Some(Packet { ipv6: false, hook, inward, outward, protocol, network, transport, state: state.0 })
 }
 
 /// Bytes of which some bits are known.
@@ -288,7 +330,7 @@ impl Packet {
             .filter(|(base, (family, table), _)| {
                 base.hook == self.hook
                     && base.filter
-                    && *family != Family::Ipv6
+                    && *family != if self.ipv6 { Family::Ipv4 } else { Family::Ipv6 }
                     && !(*family == Family::Inet && table == TABLE)
             })
             .collect();
@@ -320,12 +362,12 @@ impl Packet {
             Bits::all(&interface.map_or(0, |(_, index)| index.unwrap_or(u32::MAX)).to_ne_bytes())
         };
         Some(match key {
-            1 => Bits::all(&0x0800_u16.to_be_bytes()),
+            1 => Bits::all(&if self.ipv6 { 0x86dd_u16 } else { 0x0800 }.to_be_bytes()),
             4 => index(Some(&self.inward)),
             5 => index(self.outward.as_ref()),
             6 => name(Some(&self.inward)),
             7 => name(self.outward.as_ref()),
-            15 => Bits::all(&[2]),
+            15 => Bits::all(&[if self.ipv6 { 10 } else { 2 }]),
             16 => Bits::all(&[self.protocol]),
             _ => return None,
         })
@@ -625,6 +667,33 @@ mod tests {
         let mut padded: Vec<u8> = name.bytes().collect();
         padded.resize(16, 0);
         [Step::Load(0, Load::Meta(6)), Step::Compare(0, 0, padded)]
+    }
+
+    #[test]
+    fn ipv6_is_judged_by_its_own_tables_and_as_far_as_the_segment_has_it() {
+        let closed = |family| {
+            let mut foreign = Foreign::default();
+            let base = Some(Base { hook: FORWARD, priority: 0, accepts: false, filter: true });
+            foreign.chains.insert(((family, "t".into()), "f".into()), Chain { base, rules: Vec::new() });
+            foreign
+        };
+        let mut plan = plan();
+        let segment = plan.segments.first_mut().unwrap();
+        let address = "fd00:1::1/64".parse().unwrap();
+        segment.ipv6 =
+            Some(hn_types::plan::FirewallSegment6 { address, nat66: true, global: [None; 2], guard: true });
+        let stopped = |plan: &FirewallPlan, family| -> Vec<(Traffic, bool)> {
+            let found = audit(&closed(family), plan, |_| None);
+            found.into_iter().map(|blockade| (blockade.traffic, blockade.ipv6)).collect()
+        };
+        let of = |ipv6| BOTH.map(|traffic| (traffic, ipv6));
+        assert_eq!(stopped(&plan, Family::Ipv6), of(true));
+        assert_eq!(stopped(&plan, Family::Ipv4), of(false));
+        assert_eq!(stopped(&plan, Family::Inet).len(), 4);
+        let address = "fd00:1::1/64".parse().unwrap();
+        plan.segments.first_mut().unwrap().ipv6 =
+            Some(hn_types::plan::FirewallSegment6 { address, nat66: false, global: [None; 2], guard: false });
+        assert_eq!(stopped(&plan, Family::Ipv6), [], "what leads nowhere is not missed");
     }
 
     const BOTH: [Traffic; 2] = [Traffic::Outward, Traffic::Answers];

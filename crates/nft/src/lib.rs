@@ -43,6 +43,7 @@ mod compare;
 mod expression;
 mod foreign;
 mod installed;
+mod isolation;
 mod mapping;
 mod owner;
 mod policy;

@@ -76,7 +76,8 @@ impl Owner {
     pub(crate) fn of(foreign: &Foreign, table: &TableId, chain: &str, hook: u32) -> Self {
         const FORWARD: u32 = 2;
         let (_, name) = table;
-        if name == "firewalld" {
+        // Beside its own table it has another while it reads its configuration again.
+        if name.starts_with("firewalld") {
             return Self::Firewalld;
         }
         if name.starts_with("nm-") {
@@ -112,17 +113,18 @@ impl Owner {
     pub(crate) fn remedy(
         &self,
         place: &Place,
-        traffic: Traffic,
+        (traffic, ipv6): (Traffic, bool),
         private: IfName,
         public: Option<IfName>,
     ) -> Remedy {
         let out = public.map_or_else(String::new, |public| format!(" -o {public}"));
         let back = public.map_or_else(String::new, |public| format!(" -i {public}"));
+        let tool = if ipv6 { "ip6tables" } else { "iptables" };
         let forward = |chain: &str| {
             alloc::vec![
-                format!("iptables -I {chain} -i {private}{out} -j ACCEPT"),
+                format!("{tool} -I {chain} -i {private}{out} -j ACCEPT"),
                 format!(
-                    "iptables -I {chain}{back} -o {private} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+                    "{tool} -I {chain}{back} -o {private} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
                 ),
             ]
         };
@@ -138,7 +140,7 @@ impl Owner {
             },
             Self::Docker => forward("DOCKER-USER"),
             Self::Iptables => match traffic {
-                Traffic::Names => alloc::vec![format!("iptables -I {} -i {private} -j ACCEPT", place.base)],
+                Traffic::Names => alloc::vec![format!("{tool} -I {} -i {private} -j ACCEPT", place.base)],
                 Traffic::Outward | Traffic::Answers => forward(&place.base),
             },
             Self::Libvirt | Self::NetworkManager | Self::Podman | Self::Nftables => {

@@ -7,15 +7,17 @@ use hn_types::{
     plan::{FirewallPlan, FirewallSegment, Pinned, Reach},
 };
 
-use crate::mapping;
 use crate::ruleset::{Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, Verdict};
+use crate::{isolation, mapping};
 
 /// States in which a packet may leave a segment.
 const OUTWARD: CtStates = CtStates::NEW.or(CtStates::ESTABLISHED).or(CtStates::RELATED);
 /// States in which a packet may enter a segment.
 const INWARD: CtStates = CtStates::ESTABLISHED.or(CtStates::RELATED);
 /// States in which the host does not answer to its private address from elsewhere.
-const UNASKED: CtStates = CtStates::NEW.or(CtStates::INVALID).or(CtStates::UNTRACKED);
+pub(crate) const UNASKED: CtStates = CtStates::NEW.or(CtStates::INVALID).or(CtStates::UNTRACKED);
+/// The number of ICMPv6.
+const ICMPV6: u8 = 58;
 /// The loopback interface has this index in every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -34,13 +36,13 @@ impl Ruleset {
                 segment,
                 pinned: &plan.pinned,
                 number: number + 1,
-                isolated: plan.isolated.contains(&segment.interface),
+                apart: plan.apart.contains(&segment.interface),
                 index: &index,
             };
             forward.extend(parts.forward());
             guards.extend(parts.guard());
             steer.extend(parts.steer());
-            branches.push(parts.outward());
+            branches.push(parts.outward(isolation::outward(plan, segment)));
             branches.push(parts.inward(mapping::inward(plan, segment.interface)));
             input.extend(parts.input());
             postrouting.extend(parts.postrouting());
@@ -49,6 +51,7 @@ impl Ruleset {
         // Behind the ways of every segment, so that none of them meets it.
         forward.extend(guards);
         input.extend(mapping::closed(plan));
+        input.extend(isolation::input(plan));
         postrouting.extend(mapping::postrouting(plan));
         let base = |name: &str, hook, rules: Vec<Rule>| {
             (!rules.is_empty()).then(|| Chain { name: name.into(), hook: Some(hook), rules })
@@ -69,7 +72,7 @@ struct Parts<'a, F> {
     segment: &'a FirewallSegment,
     pinned: &'a BTreeSet<Pinned>,
     number: usize,
-    isolated: bool,
+    apart: bool,
     index: &'a F,
 }
 
@@ -93,6 +96,36 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             (Reach::Public(public), Some(ipv6)) if ipv6.nat66 => Some((public, ipv6.address.network())),
             (Reach::Public(_) | Reach::Host, _) => None,
         }
+    }
+
+    /// Public interface and every network of which packets may leave: those that the uplink knows leave as they are.
+    fn networks6(&self) -> Vec<(IfName, Subnet6)> {
+        let global = self.segment.ipv6.map(|ipv6| ipv6.global).unwrap_or_default();
+        self.passage6()
+            .into_iter()
+            .flat_map(|(public, own)| {
+                [Some(own)].into_iter().chain(global).flatten().map(move |network| (public, network))
+            })
+            .collect()
+    }
+
+    /// Who is known to the world may be asked whether it is there (RFC 4890 §4.3.1): of ICMPv6, an echo request
+    /// is all that begins a connection. What else may come in unasked belongs here.
+    fn asked6(&self) -> Vec<Rule> {
+        let known = self.networks6().into_iter().skip(1);
+        known
+            .map(|(public, network)| Rule {
+                statements: vec![
+                    on(Side::In, Op::Is, Compared::Name(public)),
+                    Statement::Match(Match::Ipv6),
+                    Statement::Match(Match::Address6(Side::Out, network)),
+                    Statement::Match(Match::Protocol(ICMPV6)),
+                    Statement::Match(Match::State(CtStates::NEW)),
+                    Statement::Verdict(Verdict::Accept),
+                ],
+                comment: format!("echo requests to {network}"),
+            })
+            .collect()
     }
 
     fn outward_name(&self) -> String {
@@ -164,15 +197,15 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         rules
     }
 
-    /// Packets that came in by the private interface.
-    fn outward(&self) -> Chain {
+    /// Packets that came in by the private interface. Those that `kept` says meet it before anything else.
+    fn outward(&self, kept: Vec<Rule>) -> Chain {
         let private = self.private();
-        let mut rules = Vec::new();
+        let mut rules = kept;
         if let Some((public, network)) = self.passage() {
             let source = vec![Match::Ipv4, Match::Address(Side::In, network)];
             rules.extend(self.assured(Side::Out, public, source, &format!("{private} to {public}")));
         }
-        if let Some((public, network)) = self.passage6() {
+        for (public, network) in self.networks6() {
             let source = vec![Match::Ipv6, Match::Address6(Side::In, network)];
             rules.extend(self.assured(Side::Out, public, source, &format!("{private} to {public}")));
         }
@@ -186,7 +219,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::Out, public, rest, &format!("{private} to {public}")));
         }
-        if let Some((public, network)) = self.passage6() {
+        for (public, network) in self.networks6() {
             let rest = vec![
                 Statement::Match(Match::Ipv6),
                 Statement::Match(Match::Address6(Side::In, network)),
@@ -197,7 +230,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         }
         rules.extend(self.staying(Side::Out));
         // A bridge hands what it carries between its own ports to this hook when br_netfilter is on.
-        if !self.isolated {
+        if !self.apart {
             rules.push(Rule {
                 statements: vec![
                     on(Side::Out, Op::Is, Compared::Name(private)),
@@ -239,6 +272,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             ];
             rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
         }
+        rules.extend(self.asked6());
         rules.extend(mapped);
         rules.extend(self.staying(Side::In));
         rules.push(dropped(Vec::new(), format!("unasked to {private}")));

@@ -11,7 +11,7 @@ use hn_nft::{
 };
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Pinned, PortForward, Reach, Steering},
+    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Isolated, Pinned, PortForward, Reach, Steering},
     settings::Protocol,
 };
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn full() -> FirewallPlan {
 fn dual() -> FirewallPlan {
     let mut plan = full();
     let address = "fd12:3456:789a:1::1/64".parse().unwrap();
-    plan.segments[0].ipv6 = Some(FirewallSegment6 { address, nat66: true, guard: true });
+    plan.segments[0].ipv6 = Some(FirewallSegment6 { address, nat66: true, global: [None; 2], guard: true });
     plan
 }
 
@@ -151,6 +151,34 @@ fn ipv6_passes_behind_the_public_interface_and_opens_nothing_else() {
     plan.segments[0].ipv6.as_mut().unwrap().guard = false;
     let text = Ruleset::of(&plan, known).to_string();
     assert!(!text.contains("elsewhere to eth0") && text.contains("ip6 saddr fd12:3456:789a:1::/64"));
+}
+
+#[test]
+fn what_devices_are_kept_from_is_dropped_before_anything_passes_and_their_own_network_is_spared() {
+    let mut plan = dual();
+    plan.isolated =
+        Isolated { ipv4: vec!["192.168.0.0/16".parse().unwrap()], ipv6: vec!["fc00::/7".parse().unwrap()] };
+    let ruleset = Ruleset::of(&plan, known);
+    let comments = |chain: &str| -> Vec<String> {
+        let chain = ruleset.chains.iter().find(|found| found.name == chain).unwrap();
+        chain.rules.iter().map(|rule| rule.comment.clone()).collect()
+    };
+    assert_eq!(comments("from-1")[..2], ["hnap0 kept from 192.168.0.0/16", "hnap0 kept from fc00::/7"]);
+    let input = comments("input");
+    assert_eq!(
+        input[input.len() - 4..],
+        [
+            "hnap0 to this host in it",
+            "hnap0 to this host in it",
+            "hnap0 kept from this host in 192.168.0.0/16",
+            "hnap0 kept from this host in fc00::/7"
+        ]
+    );
+    // The host's link-local address in the segment is the segment's.
+    plan.isolated = Isolated { ipv4: Vec::new(), ipv6: vec!["fe80::/10".parse().unwrap()] };
+    let linked = Ruleset::of(&plan, known);
+    let open = linked.chains.iter().filter(|chain| chain.name == "input").flat_map(|chain| &chain.rules);
+    assert!(open.into_iter().all(|rule| !rule.comment.contains("kept from")));
 }
 
 #[test]
@@ -322,12 +350,10 @@ fn subnet() -> impl Strategy<Value = Subnet4> {
 
 fn plan() -> impl Strategy<Value = FirewallPlan> {
     let reach = prop_oneof![Just(Reach::Host), interface().prop_map(Reach::Public)];
-    let ipv6 = (any::<u128>(), 0_u8..=128, any::<bool>(), any::<bool>()).prop_map(
-        |(address, prefix, nat66, guard)| {
-            let address = Subnet6::new(address.into(), prefix).unwrap();
-            FirewallSegment6 { address, nat66, guard }
-        },
-    );
+    let network = || (any::<u128>(), 0_u8..=128).prop_map(|(a, n)| Subnet6::new(a.into(), n).unwrap());
+    let global = || proptest::option::of(network().prop_map(Subnet6::network));
+    let ipv6 = (network(), [global(), global()], any::<bool>(), any::<bool>())
+        .prop_map(|(address, global, nat66, guard)| FirewallSegment6 { address, nat66, global, guard });
     let segment = (interface(), proptest::option::of(subnet()), reach, proptest::option::of(ipv6))
         .prop_map(|(interface, subnet, reach, ipv6)| FirewallSegment { interface, subnet, reach, ipv6 });
     let forward = (
@@ -336,14 +362,22 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
     );
     let forwards = proptest::collection::vec(forward, 0..4);
     let closed = proptest::collection::btree_set(interface(), 0..3);
+    let network4 = (any::<u32>(), 0_u8..=32);
+    let network4 =
+        network4.prop_map(|(address, prefix)| Subnet4::new(address.into(), prefix).unwrap().network());
+    let network6 = (any::<u128>(), 0_u8..=128);
+    let network6 =
+        network6.prop_map(|(address, prefix)| Subnet6::new(address.into(), prefix).unwrap().network());
+    let isolated = (proptest::collection::vec(network4, 0..3), proptest::collection::vec(network6, 0..3));
+    let isolated = isolated.prop_map(|(ipv4, ipv6)| Isolated { ipv4, ipv6 });
     let pinned = (interface(), any::<u32>(), 0_u32..8).prop_map(|(interface, address, mark)| Pinned {
         interface,
         address: address.into(),
         mark: Steering::MARKS + mark,
     });
     let pinned = proptest::collection::btree_set(pinned, 0..3);
-    let parts = (proptest::collection::vec(segment, 0..5), forwards, closed, pinned);
-    parts.prop_map(|(segments, forwards, closed, pinned)| {
+    let parts = (proptest::collection::vec(segment, 0..5), forwards, closed, isolated, pinned);
+    parts.prop_map(|(segments, forwards, closed, isolated, pinned)| {
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
@@ -356,7 +390,7 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 internal_port,
             })
             .collect();
-        FirewallPlan { segments, forwards, closed, pinned, ..FirewallPlan::default() }
+        FirewallPlan { segments, forwards, closed, isolated, pinned, ..FirewallPlan::default() }
     })
 }
 

@@ -5,7 +5,7 @@
 //! at most [`MESSAGE_LIMIT`] bytes. File descriptors ride along with the message that names them, in the
 //! order of their fields. The control process treats the worker as a stranger: a message that does not decode ends it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use hn_types::{
     IfName, MacAddr,
@@ -58,12 +58,24 @@ pub enum ToWorker {
         mac: MacAddr,
     },
     /// Tell devices that the way out is another one.
-    Ipv6Uplink {
-        /// Whether this host is a default router.
-        router: bool,
-        /// The MTU of the way out, when it is smaller than the segment's.
-        mtu: Option<u32>,
+    Ipv6Uplink(
+        /// What they were told before, but for the way out.
+        Ipv6Plan,
+    ),
+    /// Find out what this uplink gives for IPv6, in place of any other. Descriptor: the packet socket (AF_PACKET,
+    /// bound to the uplink, filtered to router advertisements, neighbour discovery and answers of DHCPv6 servers).
+    WatchUplink6 {
+        /// Of the [`ToWorker::Serve`] this belongs to.
+        generation: u64,
+        /// The uplink.
+        interface: IfName,
+        /// Its address; without one frames begin with the IPv6 header.
+        mac: Option<MacAddr>,
+        /// The host's link-local address there.
+        link_local: Ipv6Addr,
     },
+    /// Leave that uplink.
+    LeaveUplink6,
     /// Tell devices that ask for it another interface MTU by DHCP.
     Mtu(
         /// Option 26; absent: none.

@@ -95,15 +95,19 @@ impl Machine {
         Ok(())
     }
 
-    /// Shows a private copy of a folder or file to every command from here on.
+    /// Shows a private copy of a folder or file to every command from here on. Doing it twice changes nothing.
     ///
     /// # Errors
     /// If it cannot be copied.
     pub fn private_copy(&mut self, path: &str) -> Result<()> {
         let copy = self.scene.router.files().join(path.replace('/', "+"));
         let copy = copy.display();
+        let mount = format!("mount --bind {copy} {path}\n");
+        if self.prelude.contains(&mount) {
+            return Ok(());
+        }
         self.sh(&format!("cp -a {path} {copy}"))?;
-        self.prelude.push_str(&format!("mount --bind {copy} {path}\n"));
+        self.prelude.push_str(&mount);
         Ok(())
     }
 
@@ -190,7 +194,9 @@ pub fn firewalld(machine: &mut Machine) -> Result<Neighbour> {
     // firewalld keeps the chains of a zone it has used once until it reloads, although nothing leads there any more.
     // They are there before the first picture.
     machine.sh(PRIME)?;
-    Ok(Neighbour { reload: RELOAD.into(), restore: RELOAD.into(), by_hand: false })
+    // It deletes its table first, and gives up when there is none.
+    let restore = format!("nft add table inet firewalld\n{RELOAD}");
+    Ok(Neighbour { reload: RELOAD.into(), restore, by_hand: false })
 }
 
 /// Makes firewalld write down the chains of the zone that we use.

@@ -331,6 +331,11 @@ fn hostile_packets_of_ipv6_change_nothing_and_are_survived() {
     let client = &scene.clients[0];
     autoconfigured(client, &prefix);
     let workers = children(scene.product.pid().unwrap()).unwrap();
+    // Nobody delegates anything here.
+    wait::holds("the ladder to settle", SETTLE, || {
+        Ok(ipv6_of(&scene)["detail"].as_str().is_some_and(|detail| detail.starts_with("nobody")))
+    })
+    .unwrap();
     let before = ipv6_of(&scene);
     let index = client.ip(&format!("-o link show dev {PORT}")).unwrap().stdout;
     let index: u32 = index.split(':').next().unwrap().parse().unwrap();

@@ -200,6 +200,7 @@ macro_rules! row {
 
 row!(nobody: |_: &mut Machine| Ok(Neighbour::default()));
 row!(ufw: neighbour::ufw);
+row!(firewalld: neighbour::firewalld);
 row!(docker: neighbour::docker);
 row!(network_manager: neighbour::network_manager);
 row!(dnsmasq: neighbour::dnsmasq);

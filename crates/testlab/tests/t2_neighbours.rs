@@ -2,11 +2,15 @@
 //! it prints is carried out to the letter – after which a device is online.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use anyhow::Result;
 use hn_testlab::command::Background;
 use hn_testlab::lease::Client;
 use hn_testlab::neighbour::{self, Machine};
-use hn_testlab::wired::{PRIVATE, PUBLIC, SETTLE};
+use hn_testlab::wired::{PRIVATE, PUBLIC, SETTLE, Wired};
 use hn_testlab::{Tier, require, wait};
 
 /// A router with a neighbour and the service running.
@@ -171,10 +175,105 @@ fn who_closes_the_way_later_does_not_end_what_runs() {
     let Some(mut neighbour) = Neighbour::new() else { return };
     neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
     neighbour.machine.scene.online(0, Client::Udhcpc).unwrap();
+    let detail =
+        |neighbour: &Neighbour| neighbour.machine.scene.product.field("/sharing/detail").unwrap().to_string();
+    neighbour.sh("iptables -P FORWARD DROP");
+    wait::holds(
+        "the status to say it",
+        SETTLE,
+        || Ok(detail(&neighbour).contains("rules of iptables drops")),
+    )
+    .unwrap();
+    assert!(detail(&neighbour).contains("try: iptables -I FORWARD"), "{}", detail(&neighbour));
+    assert_eq!(neighbour.machine.scene.product.field("/sharing/phase").unwrap(), "running");
+    neighbour.sh("iptables -P FORWARD ACCEPT");
+    wait::holds("the status to be clean", SETTLE, || Ok(detail(&neighbour) == "[]")).unwrap();
     neighbour.sh("iptables -P FORWARD DROP");
     neighbour.machine.scene.product.run(["unshare"]).unwrap();
     let refused = neighbour.machine.scene.product.attempt(["share", PUBLIC, PRIVATE[0]]).unwrap();
     assert!(refused.stderr.contains("rules of iptables"), "{}", refused.stderr);
+}
+
+#[test]
+fn failure_1_firewalld_is_asked_to_let_the_connection_through_and_gets_it_back() {
+    let Some(mut neighbour) = Neighbour::with(|machine| {
+        let firewalld = neighbour::firewalld(machine)?;
+        // A person had decided about this one.
+        machine.sh("firewall-cmd --zone=internal --add-interface=lan0")?;
+        Ok(firewalld)
+    }) else {
+        return;
+    };
+    let zone =
+        |neighbour: &Neighbour| neighbour.sh("firewall-cmd --get-zone-of-interface=lan0").trim().to_owned();
+    neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
+    neighbour.machine.online().unwrap();
+    assert_eq!(zone(&neighbour), "nm-shared");
+    assert_eq!(
+        neighbour.sh("firewall-cmd --permanent --zone=nm-shared --list-interfaces").trim(),
+        "",
+        "run-time only"
+    );
+    // Killed, and started again: the person's zone is back.
+    neighbour.machine.scene.product.kill().unwrap();
+    assert_eq!(zone(&neighbour), "nm-shared");
+    neighbour.machine.scene.product.start(&neighbour.machine.scene.router).unwrap();
+    assert_eq!(zone(&neighbour), "internal");
+    neighbour.works();
+    assert_eq!(zone(&neighbour), "internal");
+}
+
+#[test]
+fn failure_1_the_zone_that_comes_with_us_lets_devices_out_and_not_at_this_machine() {
+    let Some(mut neighbour) = Neighbour::with(|machine| {
+        machine.system_bus(true)?;
+        machine.private_copy("/etc/firewalld")?;
+        let zone = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/firewalld/hostednet.xml");
+        machine.sh(&format!("cp {zone} /etc/firewalld/zones/"))?;
+        neighbour::firewalld_on_bus(machine)?;
+        machine.daemon("exec python3 -m http.server 8081")?;
+        wait::holds("the server", SETTLE, || machine.holds("curl -sS --max-time 5 http://127.0.0.1:8081/"))?;
+        Ok(neighbour::Neighbour::default())
+    }) else {
+        return;
+    };
+    neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
+    neighbour.machine.online().unwrap();
+    assert_eq!(neighbour.sh("firewall-cmd --get-zone-of-interface=lan0").trim(), "hostednet");
+    let client = &neighbour.machine.scene.clients[0];
+    assert!(client.attempt("ping -c 1 -W 5 192.168.137.1").unwrap().status.success());
+    assert!(!client.attempt("curl -sS --max-time 5 http://192.168.137.1:8081/").unwrap().status.success());
+}
+
+#[test]
+fn failure_1_firewalld_that_starts_while_we_share_is_asked_then() {
+    let Some(mut neighbour) = Neighbour::with(|machine| {
+        machine.system_bus(true)?;
+        Ok(neighbour::Neighbour::default())
+    }) else {
+        return;
+    };
+    neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
+    neighbour.machine.online().unwrap();
+    neighbour::firewalld_on_bus(&mut neighbour.machine).unwrap();
+    let zone = || neighbour.machine.holds("test $(firewall-cmd --get-zone-of-interface=lan0) = nm-shared");
+    wait::holds("the zone", SETTLE, zone).unwrap();
+    neighbour.machine.online().unwrap();
+}
+
+#[test]
+fn rules_that_stop_ipv6_alone_are_told_and_refuse_nothing() {
+    let Some(mut neighbour) = Neighbour::new() else { return };
+    neighbour.sh("ip6tables -P INPUT DROP");
+    neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
+    neighbour.machine.online().unwrap();
+    let detail = || Ok(neighbour.machine.scene.product.field("/sharing/detail")?.to_string());
+    wait::holds("the status to say it", SETTLE, || {
+        let detail: Result<String> = detail();
+        Ok(detail?.contains("rules of iptables drops IPv6 name queries to this machine"))
+    })
+    .unwrap();
+    assert!(detail().unwrap().contains("try: ip6tables -I INPUT -i lan0 -j ACCEPT"), "{:?}", detail());
 }
 
 /// What `hostednet monitor` has told about rules that were put back.
@@ -255,4 +354,74 @@ fn failure_16_who_flushes_in_a_loop_does_not_make_us_spin() {
     assert_eq!(neighbour.sh("cat /proc/sys/net/ipv4/conf/lan0/forwarding").trim(), "0");
     wait::holds("the rules", SETTLE, || Ok(neighbour.sh("nft list ruleset").contains("hostednet"))).unwrap();
     neighbour.machine.scene.product.await_field("/sharing/detail", &serde_json::json!([]), SETTLE).unwrap();
+}
+
+/// Others who change rules all the time, by both front ends.
+const WRITERS: [&str; 3] = [
+    "while :; do iptables -I INPUT -p tcp --dport 9 -j ACCEPT; iptables -D INPUT -p tcp --dport 9 -j ACCEPT; done",
+    "while :; do nft add table inet busy; nft add chain inet busy c; nft add rule inet busy c accept; nft delete table inet busy; done",
+    "while :; do ip6tables -N BUSY; ip6tables -X BUSY; done",
+];
+
+/// The chains of a listing, in order.
+fn chains(listing: &str) -> Vec<String> {
+    let lines = listing.lines().map(str::trim);
+    lines
+        .filter(|line| line.starts_with("chain ") || line.contains("masquerade"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn failure_15_rules_are_all_there_or_not_at_all_while_others_write_in_a_loop() {
+    let Some(mut neighbour) = Neighbour::new() else { return };
+    let table = |place: &hn_testlab::ns::Namespace| {
+        chains(&place.attempt("nft -s list table inet hostednet").unwrap().stdout)
+    };
+    neighbour.machine.scene.share(&[PRIVATE[0]]).unwrap();
+    let whole = table(&neighbour.machine.scene.router);
+    assert!(whole.iter().any(|line| line.contains("masquerade")), "{whole:?}");
+    neighbour.machine.scene.product.run(["unshare"]).unwrap();
+    for writer in WRITERS {
+        neighbour.machine.daemon(writer).unwrap();
+    }
+    let done = AtomicBool::new(false);
+    let Wired { router, product, .. } = &neighbour.machine.scene;
+    let (full, empty) = thread::scope(|scope| {
+        let observer = scope.spawn(|| {
+            let (mut full, mut empty) = (0, 0);
+            while !done.load(Ordering::Relaxed) {
+                let seen = table(router);
+                if seen.is_empty() {
+                    empty += 1;
+                } else {
+                    assert_eq!(seen, whole, "a part of the table");
+                    full += 1;
+                }
+            }
+            (full, empty)
+        });
+        // Ends the observer also when this panics.
+        let turns = panic::catch_unwind(AssertUnwindSafe(|| {
+            for turn in 0..20 {
+                product
+                    .run(["share", PUBLIC, PRIVATE[0]])
+                    .unwrap_or_else(|error| panic!("share {turn}: {error:#}"));
+                assert_eq!(table(router), whole, "after share {turn}");
+                product.run(["unshare"]).unwrap_or_else(|error| panic!("unshare {turn}: {error:#}"));
+                assert!(table(router).is_empty(), "after unshare {turn}");
+            }
+        }));
+        done.store(true, Ordering::Relaxed);
+        let seen = observer.join().unwrap();
+        turns.unwrap_or_else(|panic| panic::resume_unwind(panic));
+        seen
+    });
+    assert!(full > 0 && empty > 0, "seen whole {full} times and absent {empty} times");
+    // Nobody took anything from us, and we put nothing back.
+    assert_eq!(neighbour.machine.scene.product.field("/sharing/rules_restored").unwrap(), 0);
+    for _ in WRITERS {
+        neighbour.machine.end_daemon().unwrap();
+    }
+    neighbour.works();
 }

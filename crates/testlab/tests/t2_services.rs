@@ -395,6 +395,9 @@ fn standalone_mode_serves_dhcpv4_only_and_full_mode_advertises_and_guards_the_po
                 domain: "mshome.net".into(),
                 router: true,
                 mtu: Some(1_420),
+                uplink: None,
+                global: None,
+                relay: None,
             });
         }
         assert_eq!(lane.apply(&full).await, Ok(Changed::Yes));

@@ -5,7 +5,7 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IfName, MacAddr, Subnet4};
+use crate::{IfName, MacAddr, Subnet4, Subnet6};
 
 /// The machine's network at one moment. A new complete value is emitted whenever anything changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct Ipv6View {
     pub forwarding: bool,
     /// Interfaces with an IPv6 default route in the main table, the best first.
     pub uplinks: Vec<IfName>,
+    /// Global addresses with their interfaces.
+    #[serde(default)]
+    pub addresses: Vec<(IfName, Subnet6)>,
     /// Every interface with an IPv6 default route in any table of others, each once, the best first.
     pub ways: Vec<Way6>,
     /// The routing tables of ours and where their IPv6 default routes lead.

@@ -5,7 +5,9 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IfName, KeyRole, MacAddr, Wall, network::NetworkView, radio::RadioView, settings::Protocol};
+use crate::{
+    IfName, KeyRole, MacAddr, Subnet6, Wall, network::NetworkView, radio::RadioView, settings::Protocol,
+};
 
 /// What a platform reports by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,20 @@ pub enum PlatformEvent {
         /// What was found instead, lower case, without a full stop.
         cause: String,
     },
+    /// What other people's firewalls certainly drop of what the segments in force need, complete; emitted whenever it
+    /// changed, and when some of it may be opened by applying the plan again.
+    FirewallBlocked(Vec<Obstacle>),
+}
+
+/// What somebody's firewall drops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Who drops what and where, lower case, without a full stop.
+    pub cause: String,
+    /// What a person does about it.
+    pub remedy: String,
+    /// Its owner can be asked to let it through, and is when the plan is applied again.
+    pub askable: bool,
 }
 
 /// What happens to a running access point.
@@ -113,6 +129,8 @@ pub enum ServiceEvent {
         /// Whether this is the first part.
         first: bool,
     },
+    /// What the uplink gives for IPv6, whenever that changes.
+    Uplink6(Uplink6),
     /// DNS answers, or does not and why.
     Dns {
         /// Whether it answers.
@@ -168,6 +186,19 @@ pub enum ServiceTrouble {
     DhcpPort,
     /// Router advertisements or DHCPv6 cannot be served.
     Ipv6,
+}
+
+/// What an uplink gives for IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink6 {
+    /// The uplink.
+    pub interface: IfName,
+    /// A prefix that was delegated, 16 to 64 bits.
+    pub delegated: Option<Subnet6>,
+    /// The prefix of its link that routers advertise, a /64.
+    pub shared: Option<Subnet6>,
+    /// Whether this is the whole truth, as far as it can be known.
+    pub settled: bool,
 }
 
 /// A lease as reported.

@@ -138,6 +138,8 @@ pub struct LinkPlan {
     /// IPv6 addresses of ours, on interfaces that `addresses` names too. They are usable at once: nobody is
     /// asked whether they are taken.
     pub addresses6: Vec<LinkAddress6>,
+    /// IPv6 routes of ours.
+    pub routes6: Vec<LinkRoute6>,
     /// Where packets of the segment leave, when that is not the machine's own way out; at most one for IPv4
     /// and one for IPv6 without a mark, behind those with one.
     pub steering: Vec<Steering>,
@@ -226,6 +228,15 @@ pub struct LinkAddress6 {
     pub address: Subnet6,
 }
 
+/// One IPv6 route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkRoute6 {
+    /// Where it leads: a network without host bits.
+    pub destination: Subnet6,
+    /// Out of this interface; without one packets are refused as unreachable.
+    pub interface: Option<IfName>,
+}
+
 /// Interfaces on which packets are forwarded (`net.ipv4.conf.IF.forwarding`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForwardingPlan {
@@ -257,12 +268,33 @@ pub struct FirewallPlan {
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
     /// Segments whose devices this host does not connect with each other.
-    pub isolated: BTreeSet<IfName>,
+    pub apart: BTreeSet<IfName>,
+    /// Private interfaces that other people's firewalls are asked to let through while the plan holds, if they would
+    /// not and can be asked.
+    pub open: BTreeSet<IfName>,
+    /// Networks that devices are kept from, except their own.
+    pub isolated: Isolated,
     /// What began while one of these was the public interface goes on by it. Empty until the public interface was
     /// exchanged for another one into the same network; then the one that is public is among them.
     pub pinned: BTreeSet<Pinned>,
     /// Where devices' questions go while another program holds port 53.
     pub names: Vec<NameRedirect>,
+}
+
+/// Networks that devices are kept from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Isolated {
+    /// Of IPv4.
+    pub ipv4: Vec<Subnet4>,
+    /// Of IPv6.
+    pub ipv6: Vec<Subnet6>,
+}
+
+impl Isolated {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ipv4.is_empty() && self.ipv6.is_empty()
+    }
 }
 
 /// Connections that stay with the interface they began on.
@@ -326,6 +358,9 @@ pub struct FirewallSegment6 {
     pub address: Subnet6,
     /// Packets may go where [`FirewallSegment::reach`] says, behind the address of the public interface.
     pub nat66: bool,
+    /// Networks of the segment that the uplink knows: packets pass with their own source. The second is one that
+    /// was replaced and ends.
+    pub global: [Option<Subnet6>; 2],
     /// This host forwarded no IPv6 before, so that between the public interface and other networks than this
     /// one it must not do so now.
     pub guard: bool,
@@ -380,12 +415,32 @@ pub struct Ipv6Plan {
     pub router: bool,
     /// The MTU of the way out, when it is smaller than the segment's.
     pub mtu: Option<u32>,
+    /// Where a prefix is asked for.
+    pub uplink: Option<IfName>,
+    /// The prefix of the uplink's that devices make addresses of besides, a /64.
+    pub global: Option<Subnet6>,
+    /// A prefix of the uplink's own link that devices share.
+    pub relay: Option<Relay6>,
+}
+
+/// A prefix that the uplink's link and the segment have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay6 {
+    /// The prefix, a /64.
+    pub network: Subnet6,
+    /// The host's own addresses of it, which no device may take; at most 16.
+    pub own: Vec<Ipv6Addr>,
 }
 
 impl Ipv6Plan {
     /// Whether changing from `self` to `other` needs no new server.
     pub fn same_but_uplink(&self, other: &Self) -> bool {
-        Self { router: other.router, mtu: other.mtu, ..self.clone() } == *other
+        self.without_uplink() == other.without_uplink()
+    }
+
+    /// What a server cannot change while it runs.
+    pub fn without_uplink(&self) -> Self {
+        Self { router: false, mtu: None, uplink: None, global: None, relay: None, ..self.clone() }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What is configured, and the form in which it is stored.
 
 use alloc::{string::String, vec::Vec};
-use core::{fmt, net::Ipv4Addr};
+use core::{fmt, net::Ipv4Addr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Descriptor, IfName, Key, Ssid, part::StartTypes, wpa::Wpa};
+use crate::{Descriptor, IfName, Key, Ssid, Subnet4, Subnet6, part::StartTypes, wpa::Wpa};
 
 /// `WLAN_HOSTED_NETWORK_CONNECTION_SETTINGS`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ impl AddressPolicy {
     }
 }
 
-impl core::str::FromStr for AddressPolicy {
+impl FromStr for AddressPolicy {
     type Err = AddressPolicyError;
 
     fn from_str(text: &str) -> Result<Self, AddressPolicyError> {
@@ -306,4 +306,46 @@ pub enum PrivateChoice {
     HostedNetwork,
     /// This one.
     Interface(IfName),
+}
+
+/// What devices are kept from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Isolation {
+    /// Every private and link-local network (RFC 1918, RFC 3927, RFC 4193, `fe80::/10`).
+    Private,
+    /// This network.
+    Network(Subnet4),
+    /// This network of IPv6.
+    Network6(Subnet6),
+    /// The networks that this machine reaches by an interface, without what is behind its default route.
+    Interface(IfName),
+}
+
+/// The text names nothing that devices could be kept from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IsolationError;
+
+impl fmt::Display for IsolationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "it is neither \"private\", nor a network such as 192.168.1.0/24, nor the name of an interface",
+        )
+    }
+}
+
+impl core::error::Error for IsolationError {}
+
+impl FromStr for Isolation {
+    type Err = IsolationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "private" {
+            return Ok(Self::Private);
+        }
+        if text.contains('/') {
+            let ipv4 = text.parse().map(Self::Network).ok();
+            return ipv4.or_else(|| text.parse().map(Self::Network6).ok()).ok_or(IsolationError);
+        }
+        text.parse().map(Self::Interface).map_err(|_| IsolationError)
+    }
 }

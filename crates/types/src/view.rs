@@ -234,7 +234,7 @@ pub struct Ipv6Sharing {
     pub source: Ipv6Source,
     /// The prefix that devices have addresses of, if any.
     pub prefix: Option<Subnet6>,
-    /// Why it leads nowhere; empty when it leads out.
+    /// Why it leads there, one sentence.
     pub detail: String,
 }
 
@@ -242,6 +242,10 @@ pub struct Ipv6Sharing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ipv6Source {
+    /// Out, with a prefix that was delegated to this machine.
+    Delegated,
+    /// Out, with the prefix of the uplink's own link.
+    Relay,
     /// Out, behind the address of the public interface.
     Nat66,
     /// Nowhere.
@@ -256,7 +260,7 @@ pub struct DeviceView {
     pub mac: MacAddr,
     /// Its lease.
     pub ipv4: Option<Ipv4Addr>,
-    /// Its leases of IPv6.
+    /// Its IPv6 addresses, leased or made by itself.
     #[serde(default)]
     pub ipv6: Vec<Ipv6Addr>,
     /// The name it gave, made safe.

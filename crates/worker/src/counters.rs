@@ -26,11 +26,14 @@ pub(crate) fn list(dhcp: &Dhcp, ipv6: Option<&Ipv6>, dns: Option<&Dns>) -> Vec<C
     if let Some(ipv6) = ipv6 {
         let counters = ipv6.server().counters();
         fields!("ipv6_", counters, solicitations advertisements advertisements_unicast requests offers
-            replies bound renewed released declined expired forgotten refused);
+            replies bound renewed released declined expired forgotten refused neighbours duplicates relayed);
         for (reason, count) in counters.drops() {
             push(&format!("ipv6_dropped_{}", reason.name()), count);
         }
         fields!("ipv6_", ipv6, send_failed overlong);
+        for (reason, count) in ipv6.uplink_drops() {
+            push(&format!("ipv6_uplink_dropped_{}", reason.name()), count);
+        }
     }
 
     if let Some(dns) = dns {

@@ -4,13 +4,13 @@
 //! Owns all of them.
 
 use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
 };
 
 use hn_dns::{Client, ClientTransport, Event, Forwarder, Output};
-use hn_types::{IfName, Monotonic, observed::Lease};
+use hn_types::{IfName, MacAddr, Monotonic, observed::Lease};
 use rustix::{fs::OFlags, io};
 
 use crate::{
@@ -109,6 +109,42 @@ impl Side {
     }
 }
 
+/// Addresses of devices by their hardware addresses. As many as the engines lease and remember.
+#[derive(Debug, Default)]
+struct Addresses {
+    homes: BTreeMap<MacAddr, Ipv4Addr>,
+    sixes: BTreeMap<MacAddr, BTreeSet<Ipv6Addr>>,
+}
+
+impl Addresses {
+    fn home(&mut self, mac: MacAddr, address: Ipv4Addr) {
+        self.leave(address);
+        self.homes.insert(mac, address);
+    }
+
+    fn leave(&mut self, address: Ipv4Addr) {
+        self.homes.retain(|_, home| *home != address);
+    }
+
+    fn add(&mut self, mac: MacAddr, address: Ipv6Addr) {
+        self.sixes.entry(mac).or_default().insert(address);
+    }
+
+    fn remove(&mut self, mac: MacAddr, address: Ipv6Addr) {
+        if let Some(addresses) = self.sixes.get_mut(&mac) {
+            addresses.remove(&address);
+            if addresses.is_empty() {
+                self.sixes.remove(&mac);
+            }
+        }
+    }
+
+    fn of(&self, mac: MacAddr) -> Option<(Ipv4Addr, Vec<Ipv6Addr>)> {
+        let addresses = self.sixes.get(&mac).into_iter().flatten().copied().collect();
+        self.homes.get(&mac).map(|home| (*home, addresses))
+    }
+}
+
 /// The name server.
 #[derive(Debug)]
 pub(crate) struct Dns {
@@ -121,6 +157,8 @@ pub(crate) struct Dns {
     own: IpAddr,
     known: Vec<SocketAddr>,
     down: BTreeSet<SocketAddr>,
+    /// Which device has which addresses.
+    addresses: Addresses,
     /// Clients that have a question which had to wait for a reply.
     waiting: Vec<Slot>,
     /// Replies the kernel refused.
@@ -138,6 +176,7 @@ impl Dns {
             own: IpAddr::V4(own),
             known: Vec::new(),
             down: BTreeSet::new(),
+            addresses: Addresses::default(),
             waiting: Vec::new(),
             send_failed: 0,
         }
@@ -205,10 +244,19 @@ impl Dns {
         silent.then_some(&self.known)
     }
 
-    /// The device of `lease` has the name it says. Names lead to IPv4 addresses: what a device calls itself over
-    /// DHCPv6 is not tied to the device that holds the name.
+    /// The device of `lease` has the name it says, and this address. Names are those of IPv4 leases, since what a
+    /// device calls itself over DHCPv6 is not tied to the device that holds the name; what ties its IPv6 addresses
+    /// to it is its hardware address.
     pub(crate) fn name(&mut self, lease: &Lease) {
-        let IpAddr::V4(address) = lease.address else { return };
+        let address = match lease.address {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(address) => {
+                self.addresses.add(lease.mac, address);
+                return self.tell_addresses6(lease.mac);
+            }
+        };
+        self.addresses.home(lease.mac, address);
+        self.tell_addresses6(lease.mac);
         if lease.hostname.is_empty() {
             self.forwarder.remove_name(address);
         } else {
@@ -220,6 +268,20 @@ impl Dns {
     /// Nobody has this address.
     pub(crate) fn unname(&mut self, address: Ipv4Addr) {
         self.forwarder.remove_name(address);
+        self.addresses.leave(address);
+        self.forwarder.set_addresses6(address, &[]);
+    }
+
+    /// The device has this address no more.
+    pub(crate) fn forget6(&mut self, mac: MacAddr, address: Ipv6Addr) {
+        self.addresses.remove(mac, address);
+        self.tell_addresses6(mac);
+    }
+
+    fn tell_addresses6(&mut self, mac: MacAddr) {
+        if let Some((home, addresses)) = self.addresses.of(mac) {
+            self.forwarder.set_addresses6(home, &addresses);
+        }
     }
 
     /// A UDP socket of the private side is ready: takes one batch of questions.

@@ -55,7 +55,7 @@ pub(crate) fn ipv6(plan: &Ipv6Plan, mac: MacAddr, dns: bool) -> Result<hn_ip6::C
         domain: Some(plan.domain.clone()),
         uuid: plan.uuid,
         address_key: plan.address_key,
-        uplink: hn_ip6::Uplink { router: plan.router, mtu: plan.mtu },
+        uplink: hn_ip6::Uplink { router: plan.router, mtu: plan.mtu, ..hn_ip6::Uplink::default() },
         lifetimes: hn_ip6::Lifetimes::default(),
         limits: hn_ip6::Limits::default(),
     })

@@ -32,6 +32,8 @@ pub(crate) enum Token {
     Listener,
     /// The packet socket of IPv6.
     Frames6,
+    /// The packet socket of the uplink of IPv6.
+    Uplink6,
     /// The UDP socket of the name server, of IPv6.
     Queries6,
     /// The TCP listener of the name server, of IPv6.
@@ -62,6 +64,7 @@ impl Token {
             Self::Frames6 => (7, None),
             Self::Queries6 => (8, None),
             Self::Listener6 => (9, None),
+            Self::Uplink6 => (10, None),
         };
         let slot = slot.map_or(0, |slot| u64::from(slot.index) | u64::from(slot.age) << 32);
         kind << 56 | slot
@@ -78,6 +81,7 @@ impl Token {
             5 => Self::Client(slot),
             6 => Self::Upstream(slot),
             7 => Self::Frames6,
+            10 => Self::Uplink6,
             8 => Self::Queries6,
             9 => Self::Listener6,
             _ => return None,
@@ -191,6 +195,7 @@ mod tests {
             Token::Queries,
             Token::Listener,
             Token::Frames6,
+            Token::Uplink6,
             Token::Queries6,
             Token::Listener6,
             Token::Client(slot),

@@ -9,7 +9,6 @@ use std::{net::SocketAddr, os::fd::OwnedFd, time::Duration};
 
 use hn_dhcp4::Event;
 use hn_dns::Forwarder;
-use hn_ip6::Uplink;
 use hn_ports::services::{FromWorker, ToWorker};
 use hn_types::{
     IfName, MacAddr, Monotonic, Now, Wall,
@@ -187,6 +186,7 @@ impl Worker {
             }
             Token::Frames
             | Token::Frames6
+            | Token::Uplink6
             | Token::Queries
             | Token::Queries6
             | Token::Listener
@@ -200,6 +200,11 @@ impl Worker {
             (Token::Frames6, _) => {
                 if let Some(ipv6) = ipv6 {
                     ipv6.handle_ready(poller, ready, received, now);
+                }
+            }
+            (Token::Uplink6, _) => {
+                if let Some(ipv6) = ipv6 {
+                    ipv6.handle_uplink(poller, ready, received, now);
                 }
             }
             (Token::Queries, Some(dns)) => {
@@ -281,10 +286,29 @@ impl Worker {
                 self.control
                     .send(FromWorker::Ipv6 { generation, cause: served.err().unwrap_or_default() })?;
             }
-            ToWorker::Ipv6Uplink { router, mtu } => {
+            ToWorker::Ipv6Uplink(plan) => {
                 let [] = exactly(descriptors)?;
                 if let Some(ipv6) = self.segment.as_mut().and_then(|segment| segment.ipv6.as_mut()) {
-                    ipv6.set_uplink(Uplink { router, mtu }, now);
+                    ipv6.set_plan(plan, now);
+                }
+            }
+            ToWorker::WatchUplink6 { generation, interface, mac, link_local } => {
+                let [socket] = exactly(descriptors)?;
+                let seed = random().map_or(0, u64::from_ne_bytes);
+                let segment = self.segment.as_mut().filter(|segment| segment.generation == generation);
+                if let Some(ipv6) = segment.and_then(|segment| segment.ipv6.as_mut()) {
+                    ipv6.leave_uplink(&self.poller, now);
+                    if let Err(error) =
+                        ipv6.watch_uplink(&self.poller, interface, (mac, link_local), seed, socket, now)
+                    {
+                        tracing::warn!(%error, %interface, "the uplink of IPv6 cannot be watched");
+                    }
+                }
+            }
+            ToWorker::LeaveUplink6 => {
+                let [] = exactly(descriptors)?;
+                if let Some(ipv6) = self.segment.as_mut().and_then(|segment| segment.ipv6.as_mut()) {
+                    ipv6.leave_uplink(&self.poller, now);
                 }
             }
             ToWorker::Mtu(mtu) => {
@@ -375,7 +399,9 @@ impl Worker {
         if let Some(mut old) = segment.ipv6.take() {
             old.finish(&self.poller, now);
         }
-        segment.ipv6 = Some(Ipv6::start(&self.poller, config, seed, socket, now).map_err(numbered)?);
+        let mut ipv6 = Ipv6::start(&self.poller, config, seed, socket, now).map_err(numbered)?;
+        ipv6.set_plan(plan.clone(), now);
+        segment.ipv6 = Some(ipv6);
         Ok(())
     }
 
@@ -436,6 +462,7 @@ impl Worker {
             segment.dhcp.handle_timeout(now);
             if let Some(ipv6) = &mut segment.ipv6 {
                 ipv6.handle_timeout(now);
+                ipv6.follow(now);
             }
             if let Some(dns) = &mut segment.dns {
                 dns.handle_timeout(&self.poller, now.mono);
@@ -503,13 +530,36 @@ impl Worker {
         let mut events = std::mem::take(&mut segment.dhcp.events);
         let result = events.drain(..).try_for_each(|event| self.report_event(segment, &event));
         segment.dhcp.events = events;
-        for event in segment.ipv6.iter_mut().flat_map(|ipv6| ipv6.events.drain(..)) {
-            self.control.send_lease_event(match event {
-                hn_ip6::Event::LeaseBound { lease, .. } => ServiceEvent::LeaseBound(ipv6::report(lease)),
-                hn_ip6::Event::LeaseEnded { address, mac } => {
-                    ServiceEvent::LeaseEnded { mac, address: address.into() }
+        let Some(ipv6) = &mut segment.ipv6 else { return result };
+        for event in std::mem::take(&mut ipv6.events) {
+            let event = match event {
+                hn_ip6::Event::LeaseBound { lease, .. } => Ok(ipv6::report(lease)),
+                // A lease says more and holds longer.
+                hn_ip6::Event::Seen { lease } if ipv6.is_leased(lease.address) => continue,
+                hn_ip6::Event::Unseen { address, .. } if ipv6.is_leased(address) => continue,
+                hn_ip6::Event::Seen { lease } => Ok(ipv6::report(lease)),
+                hn_ip6::Event::LeaseEnded { address, .. } if ipv6.is_seen(address) => continue,
+                hn_ip6::Event::LeaseEnded { address, mac } | hn_ip6::Event::Unseen { address, mac } => {
+                    Err((address, mac))
                 }
-            });
+            };
+            match event {
+                Ok(lease) => {
+                    if let Some(dns) = &mut segment.dns {
+                        dns.name(&lease);
+                    }
+                    self.control.send_lease_event(ServiceEvent::LeaseBound(lease));
+                }
+                Err((address, mac)) => {
+                    if let Some(dns) = &mut segment.dns {
+                        dns.forget6(mac, address);
+                    }
+                    self.control.send_lease_event(ServiceEvent::LeaseEnded { mac, address: address.into() });
+                }
+            }
+        }
+        if let Some(given) = ipv6.news() {
+            self.control.send(FromWorker::Event(ServiceEvent::Uplink6(given)))?;
         }
         result
     }

@@ -223,12 +223,12 @@ fn isolated_devices_are_not_connected_by_way_of_the_host_either() {
     world.root(Command::SetAccessPoint(isolated)).unwrap();
     world.root(Command::ForceStart).unwrap();
     assert!(world.applied.ap.as_ref().unwrap().isolated);
-    assert_eq!(world.applied.firewall.isolated, [name("hnap0")].into());
+    assert_eq!(world.applied.firewall.apart, [name("hnap0")].into());
     let shown = world.snapshot().hosted_network.access_point;
     assert!(shown.isolated && !shown.hidden);
     // A running network stops when its settings change, and what was not named stays.
     world.root(Command::SetAccessPoint(ApSettings { hidden: Some(true), ..ApSettings::default() })).unwrap();
-    assert_eq!(world.applied.firewall.isolated, [].into());
+    assert_eq!(world.applied.firewall.apart, [].into());
     world.root(Command::ForceStart).unwrap();
     let ap = world.applied.ap.as_ref().unwrap();
     assert!(ap.isolated && ap.hidden);

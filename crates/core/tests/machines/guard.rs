@@ -5,7 +5,7 @@ use std::time::Duration;
 use hn_core::Command;
 use hn_types::{
     Step,
-    observed::PlatformEvent,
+    observed::{Obstacle, PlatformEvent},
     plan::FirewallPlan,
     view::{Event, SharingMode, SharingPhase},
 };
@@ -151,4 +151,51 @@ fn where_no_rules_are_wanted_none_can_be_lost() {
     assert_eq!(world.applied.firewall, FirewallPlan::default());
     assert!(world.events.is_empty());
     assert_eq!(world.core.poll_timeout(), None);
+}
+
+fn obstacle(askable: bool) -> Obstacle {
+    Obstacle { cause: "firewalld drops everything".into(), remedy: "try: x".into(), askable }
+}
+
+fn blocked(world: &mut World, obstacles: &[Obstacle]) {
+    world.platform(PlatformEvent::FirewallBlocked(obstacles.to_vec()));
+}
+
+#[test]
+fn who_closes_the_way_is_named_in_the_status_and_ends_nothing() {
+    let mut world = shared();
+    let before = world.applied.clone();
+    blocked(&mut world, &[obstacle(false)]);
+    world.run();
+    assert_eq!(world.applied, before);
+    assert_eq!(said(&mut world), ["firewalld drops everything"]);
+    assert_eq!(world.snapshot().sharing.detail, ["firewalld drops everything; try: x"]);
+    blocked(&mut world, &[obstacle(false)]);
+    assert!(said(&mut world).is_empty(), "it is said once");
+    blocked(&mut world, &[]);
+    assert!(world.snapshot().sharing.detail.is_empty());
+}
+
+#[test]
+fn who_can_be_asked_is_asked_again_at_once_and_then_ever_more_seldom_while_everything_runs_on() {
+    let mut world = shared();
+    let before = world.applied.clone();
+    for time in 1..=3 {
+        blocked(&mut world, &[obstacle(true)]);
+        assert!(!world.quiet(), "the plan is applied again");
+        world.run();
+        world.assert_converged();
+        blocked(&mut world, &[]);
+        let said = said(&mut world);
+        assert!(matches!(said.as_slice(), [one] if one.contains("asked again")), "{said:?}");
+        assert_eq!(world.snapshot().sharing.rules_restored, time);
+    }
+    blocked(&mut world, &[obstacle(true)]);
+    world.run();
+    assert_eq!(world.applied, before, "forwarding and servers stay");
+    assert!(world.snapshot().sharing.detail.iter().any(|text| text.contains("asked again in 1 s")));
+    let (at, _) = world.core.poll_timeout().unwrap();
+    world.pass(Duration::from_nanos(at.as_nanos() - world.now.mono.as_nanos()));
+    world.run();
+    world.assert_converged();
 }

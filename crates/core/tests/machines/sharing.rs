@@ -4,8 +4,8 @@ use hn_core::{Command, Config, Part, Reply, StartType};
 use hn_types::{
     ErrorCode, Reason, Step,
     network::OccupiedSubnet,
-    observed::{PlatformEvent, ServiceEvent},
-    plan::Reach,
+    observed::{Lease, PlatformEvent, ServiceEvent, Uplink6},
+    plan::{Reach, ServiceSegment},
     settings::{Policy, SharingPair},
     view::{Event, HostedState, Ipv6Source, SharingMode, SharingPhase},
 };
@@ -371,6 +371,113 @@ fn full_sharing_has_addresses_a_way_out_and_servers_for_ipv6_too() {
     world.root(Command::Unshare).unwrap();
     world.assert_converged();
     assert!(world.applied.links.addresses6.is_empty() && world.applied.forwarding.ipv6.is_none());
+}
+
+/// The worker found out what eth0 gives.
+fn give(world: &mut World, delegated: &str, shared: &str) {
+    let (delegated, shared) = (delegated.parse().ok(), shared.parse().ok());
+    let given = Uplink6 { interface: name("eth0"), delegated, shared, settled: true };
+    world.platform(PlatformEvent::Service(ServiceEvent::Uplink6(given)));
+    world.run();
+    world.assert_converged();
+}
+
+/// Networks that leave untranslated, addresses of the host, routes, what devices are told, where the ladder stands.
+fn way_out(world: &World) -> (Vec<String>, Vec<String>, Vec<String>, Option<String>, Ipv6Source) {
+    let applied = &world.applied;
+    let segment = applied.firewall.segments.first().and_then(|segment| segment.ipv6).unwrap();
+    assert!(segment.nat66, "the machine's own prefix leads out on every rung");
+    let text = |subnet: &hn_types::Subnet6| subnet.to_string();
+    let global = segment.global.iter().flatten().map(text).collect();
+    let hosts = applied.links.addresses6.iter().skip(2).map(|it| text(&it.address)).collect();
+    let routes = applied.links.routes6.iter();
+    let routes = routes
+        .map(|it| {
+            format!(
+                "{} {}",
+                it.destination,
+                it.interface.map_or_else(|| "nowhere".into(), |it| it.to_string())
+            )
+        })
+        .collect();
+    let told = applied.services.segment.as_ref().and_then(|it| it.ipv6.as_ref()?.global.as_ref().map(text));
+    (global, hosts, routes, told, world.snapshot().sharing.ipv6.source)
+}
+
+#[test]
+fn a_delegated_prefix_is_the_segments_own_and_the_one_before_is_kept_for_a_while() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    let before = world.applied.clone();
+    world.history.clear();
+    give(&mut world, "2001:db8:100::/56", "2001:db8:1::/64");
+    let (global, hosts, routes, told, source) = way_out(&world);
+    assert_eq!(global, ["2001:db8:100::/64"]);
+    assert_eq!(hosts, ["2001:db8:100::1/64"]);
+    assert_eq!(routes, ["2001:db8:100::/56 nowhere"]);
+    assert_eq!((told.as_deref(), source), (Some("2001:db8:100::/64"), Ipv6Source::Delegated));
+    let after = &world.applied.services.segment;
+    let served = |segment: &Option<ServiceSegment>| segment.as_ref().and_then(|it| it.ipv6.clone()).unwrap();
+    assert!(served(&before.services.segment).same_but_uplink(&served(after)), "nothing restarts");
+    // The provider numbers its customers anew.
+    give(&mut world, "2001:db8:200::/64", "2001:db8:1::/64");
+    let (global, hosts, routes, told, _) = way_out(&world);
+    assert_eq!(global, ["2001:db8:200::/64", "2001:db8:100::/64"]);
+    assert_eq!(hosts, ["2001:db8:200::1/64", "2001:db8:100::1/64"]);
+    assert!(routes.is_empty(), "there is no rest of a /64");
+    assert_eq!(told.as_deref(), Some("2001:db8:200::/64"));
+    // And delegates no more.
+    give(&mut world, "", "");
+    let (global, _, _, told, source) = way_out(&world);
+    assert_eq!((global, told, source), (vec!["2001:db8:200::/64".into()], None, Ipv6Source::Nat66));
+    world.root(Command::Unshare).unwrap();
+    world.assert_converged();
+    assert!(world.applied.links.routes6.is_empty() && world.applied.links.addresses6.is_empty());
+}
+
+#[test]
+fn a_shared_prefix_has_a_route_to_each_device_and_none_to_the_machine_itself() {
+    let mut world = World::new();
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    let mut online = network();
+    let own: hn_types::Subnet6 = "2001:db8:1::2/64".parse().unwrap();
+    online.ipv6.addresses = [(name("eth0"), own), (name("eth1"), "2001:db8:2::2/64".parse().unwrap())].into();
+    world.platform(PlatformEvent::Network(online));
+    give(&mut world, "", "2001:db8:1::/64");
+    assert_eq!(way_out(&world).4, Ipv6Source::Relay);
+    let bound = |address: &str| {
+        ServiceEvent::LeaseBound(Lease {
+            mac: hn_types::MacAddr([2, 0, 0, 0, 9, 9]),
+            address: address.parse().unwrap(),
+            hostname: String::new(),
+            expires: hn_types::Wall::from_unix(u64::from(u32::MAX)),
+        })
+    };
+    for address in ["2001:db8:1::99", "fd00::99", "2001:db8:1::2"] {
+        world.platform(PlatformEvent::Service(bound(address)));
+    }
+    world.run();
+    world.assert_converged();
+    let (global, hosts, routes, told, _) = way_out(&world);
+    assert_eq!(routes, ["2001:db8:1::99/128 eth1"]);
+    assert_eq!((global, told.as_deref()), (vec!["2001:db8:1::/64".into()], Some("2001:db8:1::/64")));
+    assert!(hosts.is_empty(), "the machine has its address on the uplink");
+    let relay = world.applied.services.segment.as_ref().and_then(|it| it.ipv6.clone()?.relay).unwrap();
+    assert_eq!(relay.own, [own.address()]);
+    // A better rung: the shared prefix is still relayed until devices have forgotten it.
+    give(&mut world, "2001:db8:100::/56", "2001:db8:1::/64");
+    let (global, hosts, routes, told, source) = way_out(&world);
+    assert_eq!(global, ["2001:db8:100::/64", "2001:db8:1::/64"]);
+    assert_eq!(hosts, ["2001:db8:100::1/64"]);
+    assert_eq!(routes, ["2001:db8:100::/56 nowhere", "2001:db8:1::99/128 eth1"]);
+    assert_eq!((told.as_deref(), source), (Some("2001:db8:100::/64"), Ipv6Source::Delegated));
+    let ended = ServiceEvent::LeaseEnded {
+        mac: hn_types::MacAddr([2, 0, 0, 0, 9, 9]),
+        address: "2001:db8:1::99".parse().unwrap(),
+    };
+    world.platform(PlatformEvent::Service(ended));
+    world.run();
+    assert_eq!(way_out(&world).2, ["2001:db8:100::/56 nowhere"]);
 }
 
 #[test]

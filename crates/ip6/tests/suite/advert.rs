@@ -34,7 +34,7 @@ fn without_a_way_out_there_is_no_default_route_and_everything_else_stays() {
 
 #[test]
 fn what_is_not_configured_is_not_announced() {
-    let uplink = Uplink { router: true, mtu: Some(1_420) };
+    let uplink = Uplink { router: true, mtu: Some(1_420), ..Uplink::default() };
     let advert = first(RawConfig { dns: false, domain: None, uplink, ..full() });
     assert_eq!((advert.rdnss, advert.dnssl, advert.mtu), (None, None, Some(1_420)));
 }
@@ -112,15 +112,15 @@ fn more_askers_than_the_limit_are_answered_by_one_for_everybody() {
 fn a_changed_way_out_is_told_at_once_and_again() {
     let mut lab = Lab::new(full());
     lab.adverts(100 * SECOND);
-    lab.server.set_uplink(Uplink { router: true, mtu: None }, lab.now);
+    lab.server.set_uplink(Uplink { router: true, mtu: None, ..Uplink::default() }, lab.now);
     assert!(lab.adverts(SECOND).is_empty(), "nothing changed");
-    lab.server.set_uplink(Uplink { router: false, mtu: Some(1_400) }, lab.now);
+    lab.server.set_uplink(Uplink { router: false, mtu: Some(1_400), ..Uplink::default() }, lab.now);
     let told = lab.adverts(40 * SECOND);
     assert_eq!(told.iter().map(|(at, ..)| at.as_secs()).collect::<Vec<_>>(), [0, 16, 32]);
     assert!(told.iter().all(|(_, _, advert)| advert.router == 0 && advert.mtu == Some(1_400)));
     // Back and forth is no flood.
     for n in 0..100 {
-        lab.server.set_uplink(Uplink { router: n % 2 == 0, mtu: None }, lab.now);
+        lab.server.set_uplink(Uplink { router: n % 2 == 0, mtu: None, ..Uplink::default() }, lab.now);
         lab.adverts(SECOND / 10);
     }
     assert!(lab.server.counters().advertisements < 15);
@@ -161,7 +161,7 @@ fn what_cannot_be_served_is_refused() {
         let raw = RawConfig { domain: Some(domain.into()), ..full() };
         assert_eq!(refused(raw), Some(ConfigError::Domain), "{domain}");
     }
-    let uplink = Uplink { router: true, mtu: Some(1_279) };
+    let uplink = Uplink { router: true, mtu: Some(1_279), ..Uplink::default() };
     assert_eq!(refused(RawConfig { uplink, ..full() }), Some(ConfigError::Mtu));
     let mut raw = full();
     raw.lifetimes.prefix_preferred = raw.lifetimes.prefix_valid + SECOND;

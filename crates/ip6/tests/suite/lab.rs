@@ -33,7 +33,7 @@ pub fn full() -> RawConfig {
         domain: Some("mshome.net".into()),
         uuid: *b"0123456789abcdef",
         address_key: 99,
-        uplink: Uplink { router: true, mtu: None },
+        uplink: Uplink { router: true, ..Uplink::default() },
         lifetimes: Lifetimes::default(),
         limits: Limits::default(),
     }
@@ -53,16 +53,29 @@ pub struct Advert {
     pub router: u16,
     pub mac: Option<Vec<u8>>,
     pub mtu: Option<u32>,
-    /// Length, flags, valid, preferred, prefix.
+    /// The first of `prefixes`: length, flags, valid, preferred, prefix.
     pub prefix: Option<(u8, u8, u32, u32, Ipv6Addr)>,
+    pub prefixes: Vec<(u8, u8, u32, u32, Ipv6Addr)>,
+    pub nat64: Option<(u16, Ipv6Addr)>,
     pub rdnss: Option<(u32, Ipv6Addr)>,
     pub dnssl: Option<(u32, Vec<u8>)>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Out {
-    Advert { mac: MacAddr, to: Ipv6Addr, advert: Advert },
-    Reply { mac: MacAddr, to: Ipv6Addr, message: Message },
+    Advert {
+        mac: MacAddr,
+        to: Ipv6Addr,
+        advert: Advert,
+    },
+    Reply {
+        mac: MacAddr,
+        to: Ipv6Addr,
+        message: Message,
+    },
+    /// Neighbour discovery on the segment.
+    Neighbour(Vec<u8>),
+    Uplink(Vec<u8>),
     Event(Event),
 }
 
@@ -86,6 +99,7 @@ impl Lab {
         while let Some(output) = self.server.poll_output() {
             outs.push(match output {
                 Output::Transmit(frame) => decode(frame),
+                Output::TransmitUplink(frame) => Out::Uplink(frame.to_vec()),
                 Output::Event(event) => Out::Event(event),
             });
         }
@@ -104,7 +118,7 @@ impl Lab {
             .into_iter()
             .filter_map(|out| match out {
                 Out::Reply { message, .. } => Some(message),
-                Out::Advert { .. } | Out::Event(_) => None,
+                Out::Advert { .. } | Out::Event(_) | Out::Neighbour(_) | Out::Uplink(_) => None,
             })
             .collect();
         assert!(replies.len() <= 1, "{replies:?}");
@@ -135,7 +149,7 @@ impl Lab {
     pub fn adverts(&mut self, time: Duration) -> Vec<(Duration, Ipv6Addr, Advert)> {
         let adverts = self.pass(time).into_iter().filter_map(|(at, out)| match out {
             Out::Advert { to, advert, .. } => Some((at, to, advert)),
-            Out::Reply { .. } | Out::Event(_) => None,
+            Out::Reply { .. } | Out::Event(_) | Out::Neighbour(_) | Out::Uplink(_) => None,
         });
         adverts.collect()
     }
@@ -358,6 +372,9 @@ fn decode(frame: &[u8]) -> Out {
     assert_eq!(checksum(&[&from.octets(), &to.octets(), &len, &[0, 0, 0, next], payload]), 0);
     if next == 58 {
         assert_eq!(hops, 255, "RFC 4861 §6.1.2");
+        if matches!(payload[0], 135 | 136) {
+            return Out::Neighbour(frame.to_vec());
+        }
         return Out::Advert { mac, to, advert: advert(payload) };
     }
     assert_eq!((next, &payload[..4]), (17, &[2, 35, 2, 34][..]));
@@ -391,11 +408,17 @@ fn advert(payload: &[u8]) -> Advert {
                 assert_eq!(option.len(), 32);
                 let lifetimes = (word(option, 4), word(option, 8));
                 let prefix = (option[2], option[3], lifetimes.0, lifetimes.1, address(option, 16));
-                advert.prefix = Some(prefix);
+                advert.prefix.get_or_insert(prefix);
+                advert.prefixes.push(prefix);
             }
             5 => advert.mtu = Some(word(option, 4)),
             25 => advert.rdnss = Some((word(option, 4), address(option, 8))),
             31 => advert.dnssl = Some((word(option, 4), option[8..].to_vec())),
+            38 => {
+                let mut octets = [0; 16];
+                octets[..12].copy_from_slice(&option[4..]);
+                advert.nat64 = Some((u16::from_be_bytes([option[2], option[3]]), octets.into()));
+            }
             other => panic!("option {other}"),
         }
         rest = tail;

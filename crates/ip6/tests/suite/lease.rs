@@ -246,7 +246,7 @@ fn a_full_table_forgets_what_ends_first_and_its_client_loses_nothing() {
     let outs = lab.send(&Client::new(100).with(DhcpOption::RapidCommit).solicit());
     let ended = outs.iter().find_map(|out| match out {
         Out::Event(Event::LeaseEnded { address, .. }) => Some(*address),
-        Out::Event(Event::LeaseBound { .. }) | Out::Advert { .. } | Out::Reply { .. } => None,
+        Out::Advert { .. } | Out::Reply { .. } | Out::Neighbour(_) | Out::Uplink(_) | Out::Event(_) => None,
     });
     assert_eq!(ended, Some(held[0]));
     assert_eq!((lab.server.leases().count(), lab.server.counters().forgotten), (10, 1));

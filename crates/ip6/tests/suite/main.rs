@@ -7,3 +7,5 @@ mod hostile;
 mod lab;
 mod lease;
 mod model;
+mod requester;
+mod segment;

@@ -82,7 +82,7 @@ proptest! {
                     Out::Event(Event::LeaseEnded { address, mac }) => {
                         prop_assert_eq!(told.remove(&address), Some(mac));
                     }
-                    Out::Advert { .. } | Out::Reply { .. } => {}
+                    Out::Advert { .. } | Out::Reply { .. } | Out::Neighbour(_) | Out::Uplink(_) | Out::Event(_) => {}
                 }
             }
             let table: BTreeMap<_, _> =

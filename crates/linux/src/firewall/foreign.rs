@@ -2,48 +2,93 @@
 //!
 //! An accept in our table does not overrule a drop in another one (peers fail here: a device that "obtains an IP
 //! address" for ever). Rather than begin something that cannot work, the start names who stops what, and the command
-//! that opens it.
+//! that opens it – unless the owner can be asked to open it, and does. Of a segment in force it is said, and nothing ends.
 
 use std::collections::BTreeSet;
 
-use hn_nft::{Blockade, Foreign, Question, Remedy, audit};
-use hn_types::{DriverError, DriverErrorKind, plan::FirewallPlan};
+use hn_nft::{Blockade, Foreign, Owner, Question, Remedy, audit};
+use hn_types::{DriverError, DriverErrorKind, observed::Obstacle, plan::FirewallPlan};
 
 use super::{ATTEMPTS, Conversation, Trouble, index};
 
-/// Whether the traffic of every segment of `plan` may pass everybody's rules, as far as that is certain.
-///
-/// # Errors
-///
-/// The first that cannot: [`DriverErrorKind::Denied`], with the owner of the rule and what opens it. Rules that cannot be
-/// read are no reason to refuse.
-pub(super) fn passable(plan: &FirewallPlan) -> Result<(), DriverError> {
-    let foreign = match everything() {
-        Ok(foreign) => foreign,
+/// What everybody's rules certainly drop of what the segments of `plan` need. Rules that cannot be read drop nothing.
+pub(super) fn blockades(plan: &FirewallPlan) -> Vec<Blockade> {
+    match everything() {
+        Ok(foreign) => audit(&foreign, plan, index),
         Err(trouble) => {
             tracing::warn!(?trouble, "cannot read the rules of others; whether they block is not known");
-            return Ok(());
+            Vec::new()
         }
-    };
-    let blockades = audit(&foreign, plan, index);
-    for blockade in &blockades {
+    }
+}
+
+/// Refuses a start that IPv4 would not survive; `asked` says why an owner that was asked did not open the way. IPv6 that
+/// does not pass is no reason to go without IPv4.
+pub(super) fn refusal(found: &[Blockade], asked: Option<&str>) -> Option<DriverError> {
+    for blockade in found {
         tracing::warn!(
-            owner = %blockade.owner, place = blockade.place, remedy = ?blockade.remedy,
+            owner = %blockade.owner, place = blockade.place, remedy = ?blockade.remedy, ipv6 = blockade.ipv6,
             "{} of {} would be dropped", blockade.traffic.as_str(), blockade.private,
         );
     }
-    blockades.first().map_or(Ok(()), |first| Err(refusal(first, &blockades)))
+    let first = found.iter().find(|blockade| !blockade.ipv6)?;
+    let of = |blockade: &&Blockade| blockade.owner == first.owner && !blockade.ipv6;
+    let mut cause = cause(first, found.iter().filter(of));
+    if let Some(asked) = asked {
+        cause = format!("{cause}; {asked}");
+    }
+    let op = "look for rules of others that would block it";
+    Some(
+        DriverError::new(DriverErrorKind::Denied, op, first.private, cause).with_remedy(remedy(found.iter())),
+    )
 }
 
-/// What the first owner stops, and what opens all that is stopped.
-fn refusal(first: &Blockade, all: &[Blockade]) -> DriverError {
-    let mut stopped: Vec<&str> = Vec::new();
+/// The same for a segment that is in force: one sentence for each owner and protocol. `asked` as for [`refusal`]; without
+/// it owners that can be asked have not been asked.
+pub(super) fn obstacles(found: &[Blockade], plan: &FirewallPlan, asked: Option<&str>) -> Vec<Obstacle> {
+    let mut groups: Vec<Vec<&Blockade>> = Vec::new();
+    for blockade in found {
+        let together = |group: &&mut Vec<&Blockade>| {
+            group.first().is_some_and(|first| {
+                (&first.owner, first.ipv6, first.private)
+                    == (&blockade.owner, blockade.ipv6, blockade.private)
+            })
+        };
+        match groups.iter_mut().find(together) {
+            Some(group) => group.push(blockade),
+            None => groups.push(vec![blockade]),
+        }
+    }
+    let obstacle = |group: Vec<&Blockade>| {
+        let first = *group.first()?;
+        let askable = can_be_asked(first, plan);
+        let mut cause = cause(first, group.iter().copied());
+        if let Some(asked) = asked.filter(|_| askable) {
+            cause = format!("{cause}; {asked}");
+        }
+        let remedy = format!("try: {}", remedy(group.iter().copied()));
+        Some(Obstacle { cause, remedy, askable: askable && asked.is_none() })
+    };
+    groups.into_iter().filter_map(obstacle).collect()
+}
+
+/// Whether its owner has a door, and may be asked.
+pub(super) fn can_be_asked(blockade: &Blockade, plan: &FirewallPlan) -> bool {
+    blockade.owner == Owner::Firewalld && plan.open.contains(&blockade.private)
+}
+
+/// Who drops what, and where first.
+fn cause<'a>(first: &Blockade, all: impl Iterator<Item = &'a Blockade>) -> String {
+    let stopped: Vec<&str> = all.map(|blockade| blockade.traffic.as_str()).collect();
+    let protocol = if first.ipv6 { "IPv6 " } else { "" };
+    format!("{} drops {protocol}{} ({})", first.owner, stopped.join(" and "), first.place)
+}
+
+/// What opens all that is stopped.
+fn remedy<'a>(all: impl Iterator<Item = &'a Blockade>) -> String {
     let mut commands: Vec<&str> = Vec::new();
     let mut words: Vec<&str> = Vec::new();
     for blockade in all {
-        if blockade.owner == first.owner {
-            stopped.push(blockade.traffic.as_str());
-        }
         match &blockade.remedy {
             Remedy::Run(run) => commands.extend(run.iter().map(String::as_str)),
             Remedy::Ask(ask) => words.push(ask),
@@ -53,9 +98,7 @@ fn refusal(first: &Blockade, all: &[Blockade]) -> DriverError {
     commands.retain(|command| seen.insert(*command));
     words.dedup();
     let remedy: Vec<&str> = commands.into_iter().chain(words).collect();
-    let cause = format!("{} drops {} ({})", first.owner, stopped.join(" and "), first.place);
-    let op = "look for rules of others that would block it";
-    DriverError::new(DriverErrorKind::Denied, op, first.private, cause).with_remedy(remedy.join("; "))
+    remedy.join("; ")
 }
 
 /// Everybody's rules, read again while somebody changes them.

@@ -1,9 +1,11 @@
-//! Notices that somebody else removed or changed our table.
+//! Notices that somebody else removed or changed our table, or drops what our segments need.
 //!
 //! While a table is wanted the watcher is subscribed to what nfnetlink announces of every transaction. After an
 //! announcement about our table, or after some were lost, it lets the burst settle, reads the table and compares:
 //! a transaction of our own leaves what is wanted, so it needs not be told apart. A difference is reported once
-//! and nothing more until the lane says again what is wanted. It changes nothing and never asks on a timer.
+//! and nothing more until the lane says again what is wanted. After an announcement about anybody's table everybody's rules
+//! are read and played through as before a start; what was found is reported when it differs from what the lane found last,
+//! and holds for a moment. It changes nothing and never asks on a timer.
 
 use std::{
     cell::RefCell,
@@ -15,10 +17,14 @@ use std::{
 
 use hn_nft::{
     Ruleset,
-    wire::{Content, replies},
+    wire::{Content, Reply, replies},
 };
 use hn_ports::EventSink;
-use hn_types::{DriverError, observed::PlatformEvent};
+use hn_types::{
+    DriverError,
+    observed::{Obstacle, PlatformEvent},
+    plan::FirewallPlan,
+};
 use netlink_sys::Socket;
 use rustix::{
     io::Errno,
@@ -30,7 +36,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{BUFFER, Conversation, READ, read};
+use super::{BUFFER, Conversation, READ, foreign, read};
 use crate::{netlink::NETFILTER, sys::watched};
 
 /// `NFNLGRP_NFTABLES` (`linux/netfilter/nfnetlink.h`).
@@ -42,12 +48,23 @@ const DUTY: u32 = 20;
 /// Looking failed: look again after this long.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What others drop is reported if it is the same after this long: who reloads is closed for a moment.
+const CONFIRM: Duration = Duration::from_millis(500);
+
 /// What has to be in force.
 #[derive(Debug, Default)]
 struct Wanted {
     ruleset: Option<Rc<Ruleset>>,
+    /// The segments, and what others were last found to drop of theirs.
+    judged: Option<Judged>,
     /// Counts what was wanted, to see that it was changed during a look.
     edition: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Judged {
+    plan: Rc<FirewallPlan>,
+    obstacles: Vec<Obstacle>,
 }
 
 /// The running watcher; it ends when this is dropped.
@@ -57,6 +74,7 @@ struct Wanted {
 pub(super) struct Watch {
     socket: Socket,
     wanted: Rc<RefCell<Wanted>>,
+    events: EventSink,
     task: JoinHandle<()>,
 }
 
@@ -74,9 +92,10 @@ impl Watch {
         socket.set_non_blocking(true)?;
         let announcements = watched(socket.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let wanted = Rc::new(RefCell::new(Wanted::default()));
+        let told = events.clone();
         let watcher = Watcher { announcements, wanted: Rc::clone(&wanted), events, kernel: None };
         let task = tokio::task::spawn_local(watcher.run());
-        Ok(Self { socket, wanted, task })
+        Ok(Self { socket, wanted, events: told, task })
     }
 
     /// Subscribes. Doing it twice is no error.
@@ -96,6 +115,14 @@ impl Watch {
         let mut wanted = self.wanted.borrow_mut();
         wanted.ruleset = ruleset.map(|ruleset| Rc::new(ruleset.clone()));
         wanted.edition += 1;
+        wanted.judged = None;
+    }
+
+    /// The table of `plan` is in force, and others were found to drop this of what it needs.
+    pub(super) fn judge(&self, plan: &FirewallPlan, obstacles: Vec<Obstacle>) {
+        let judged = Judged { plan: Rc::new(plan.clone()), obstacles: obstacles.clone() };
+        self.wanted.borrow_mut().judged = Some(judged);
+        self.events.emit(PlatformEvent::FirewallBlocked(obstacles));
     }
 }
 
@@ -114,17 +141,18 @@ impl Watcher {
             let Ok(mut ready) = self.announcements.readable().await else { return };
             let touched = drain(&self.announcements, &mut buffer);
             ready.clear_ready();
-            if !touched {
-                continue;
-            }
+            let Some(mut touched) = touched else { continue };
             let mut pause = SETTLE;
             loop {
                 sleep(pause).await;
-                drain(&self.announcements, &mut buffer);
+                touched = touched.max(drain(&self.announcements, &mut buffer).unwrap_or(touched));
                 let began = Instant::now();
-                match self.look().await {
+                let looked = if touched == Touched::Ours { self.look().await } else { Ok(()) };
+                match looked {
                     Ok(()) => {
-                        sleep(began.elapsed() * DUTY).await;
+                        let mut spent = began.elapsed();
+                        spent += self.judge().await;
+                        sleep(spent * DUTY).await;
                         break;
                     }
                     Err(error) => {
@@ -135,6 +163,36 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Whether others drop something else than they did; how long that took to find out.
+    async fn judge(&mut self) -> Duration {
+        let (judged, edition) = {
+            let wanted = self.wanted.borrow();
+            let Some(judged) = wanted.judged.clone().filter(|_| wanted.ruleset.is_some()) else {
+                return Duration::ZERO;
+            };
+            (judged, wanted.edition)
+        };
+        let find = || {
+            let began = Instant::now();
+            let found = foreign::obstacles(&foreign::blockades(&judged.plan), &judged.plan, None);
+            (found, began.elapsed())
+        };
+        let (found, spent) = find();
+        if found == judged.obstacles {
+            return spent;
+        }
+        sleep(CONFIRM).await;
+        let (again, more) = find();
+        let mut wanted = self.wanted.borrow_mut();
+        // What has changed meanwhile is announced, and looked at next.
+        if again == found && wanted.edition == edition && wanted.ruleset.is_some() {
+            wanted.judged = Some(Judged { obstacles: found.clone(), ..judged });
+            drop(wanted);
+            self.events.emit(PlatformEvent::FirewallBlocked(found));
+        }
+        spent + more
     }
 
     /// Compares what is there with what has to be.
@@ -168,24 +226,40 @@ impl Watcher {
     }
 }
 
-/// Takes every pending announcement; whether any of them may be about our table.
-fn drain(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> bool {
-    let mut touched = false;
+/// Whose table an announcement may be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Touched {
+    Others,
+    Ours,
+}
+
+/// Takes every pending announcement; the most that any of them may be about.
+fn drain(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> Option<Touched> {
+    let mut touched = None;
     loop {
         match recv(socket.get_ref(), &mut *buffer, RecvFlags::DONTWAIT) {
-            Ok((_, length)) => touched |= concerns(buffer.get(..length).unwrap_or_default()),
+            Ok((_, length)) => touched = touched.max(concerns(buffer.get(..length).unwrap_or_default())),
             Err(Errno::INTR) => {}
             // The kernel had more to say than the socket could hold.
-            Err(Errno::NOBUFS) => touched = true,
+            Err(Errno::NOBUFS) => touched = Some(Touched::Ours),
             Err(_) => return touched,
         }
     }
 }
 
-/// Whether a datagram may be about our table.
-fn concerns(datagram: &[u8]) -> bool {
-    replies(datagram).any(|reply| match reply {
-        Ok(reply) => matches!(reply.content, Content::Record(record) if record.ours()),
-        Err(_) => true,
-    })
+/// Whose table a datagram may be about.
+fn concerns(datagram: &[u8]) -> Option<Touched> {
+    let about = |reply| match reply {
+        Ok(Reply { content: Content::Record(record), .. }) => {
+            if record.ours() {
+                Some(Touched::Ours)
+            } else {
+                // Every transaction announces the generation it made, ours too.
+                record.generation().is_none().then_some(Touched::Others)
+            }
+        }
+        Ok(Reply { content: Content::Status(..) | Content::Done(_), .. }) => None,
+        Err(_) => Some(Touched::Ours),
+    };
+    replies(datagram).filter_map(about).max()
 }

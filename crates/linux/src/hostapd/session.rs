@@ -329,7 +329,8 @@ mod tests {
                 PlatformEvent::Radio(_)
                 | PlatformEvent::Network(_)
                 | PlatformEvent::Service(_)
-                | PlatformEvent::FirewallLost { .. } => {}
+                | PlatformEvent::FirewallLost { .. }
+                | PlatformEvent::FirewallBlocked(_) => {}
             }));
             let questions = control.clone();
             let session = Session {

@@ -1,4 +1,5 @@
 //! Other programs that manage the same network: asked by the door they have, at run-time only, never edited.
 
 pub mod bus;
+pub mod firewalld;
 pub(crate) mod manager;

@@ -29,6 +29,10 @@ pub(crate) const MAIN_TABLE: u32 = 254;
 /// `RTN_UNICAST`, `RTN_LOCAL`.
 pub(crate) const UNICAST: u8 = 1;
 pub(crate) const LOCAL: u8 = 2;
+/// `RTN_UNREACHABLE`.
+const UNREACHABLE: u8 = 7;
+/// Who made a route (`rtm_protocol`): a number that nobody else uses, so that only ours are removed.
+const OWN_ROUTES: u8 = 137;
 
 /// One interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,11 @@ pub(crate) struct LinkRow {
 }
 
 impl LinkRow {
+    /// Its frames have an Ethernet header.
+    pub(crate) const fn is_ethernet(&self) -> bool {
+        self.hardware == 1
+    }
+
     pub(crate) const fn up(&self) -> bool {
         self.flags & IFF_UP != 0
     }
@@ -145,6 +154,39 @@ pub(crate) fn defaults6(route: &Netlink) -> Result<Vec<DefaultRow6>, Refusal> {
     let body = [AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     dump(route, GET_ROUTE, NEW_ROUTE, &body, |message| rows.extend(parse_default6(message)))?;
     Ok(rows)
+}
+
+/// Every IPv6 route that is ours: its destination, and the index of its interface, 0 for one that refuses packets.
+pub(crate) fn own_routes6(route: &Netlink) -> Result<Vec<(Subnet6, u32)>, Refusal> {
+    let mut rows = Vec::new();
+    let body = [AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    dump(route, GET_ROUTE, NEW_ROUTE, &body, |message| rows.extend(parse_own_route6(message)))?;
+    Ok(rows)
+}
+
+/// `struct rtmsg` and attributes of a route of ours.
+pub(crate) fn route6_body(destination: Subnet6, index: u32) -> Vec<u8> {
+    const EVERYWHERE: u8 = 0;
+    let kind = if index == 0 { UNREACHABLE } else { UNICAST };
+    let mut body = vec![
+        AF_INET6,
+        destination.prefix(),
+        0,
+        0,
+        MAIN_TABLE as u8,
+        OWN_ROUTES,
+        EVERYWHERE,
+        kind,
+        0,
+        0,
+        0,
+        0,
+    ];
+    attribute(&mut body, 1, &destination.address().octets());
+    if index != 0 {
+        attribute(&mut body, 4, &index.to_ne_bytes());
+    }
+    body
 }
 
 /// Indexes of the Wi-Fi interfaces. Asked of nl80211 and not of `/sys`, which shows the namespace it was
@@ -348,6 +390,24 @@ pub(crate) fn parse_default6(message: &[u8]) -> Option<DefaultRow6> {
     Some(row).filter(|row| row.interface != 0)
 }
 
+/// `struct rtmsg` of a route that is ours.
+pub(crate) fn parse_own_route6(message: &[u8]) -> Option<(Subnet6, u32)> {
+    if message.first() != Some(&AF_INET6) || message.get(5) != Some(&OWN_ROUTES) {
+        return None;
+    }
+    let (mut destination, mut index) = (Ipv6Addr::UNSPECIFIED, 0);
+    for (kind, value) in attributes(message.get(12..)?) {
+        match kind {
+            1 => destination = ipv6(value)?,
+            4 => index = read_u32(value, 0)?,
+            _ => {}
+        }
+    }
+    // The kernel hangs what refuses packets on the loopback interface.
+    let index = if message.get(7) == Some(&UNREACHABLE) { 0 } else { index };
+    Some((Subnet6::new(destination, *message.get(1)?)?, index))
+}
+
 /// The router of the first of several next hops.
 fn first_gateway(hops: &[u8]) -> Option<&[u8]> {
     let length = usize::from(read_u16(hops, 0)?);
@@ -413,6 +473,17 @@ mod tests {
     }
 
     #[test]
+    fn a_route_that_was_made_here_is_found_again() {
+        for (destination, index) in [("2001:db8::5/128", 7), ("2001:db8:100::/56", 0)] {
+            let destination: Subnet6 = destination.parse().expect("valid");
+            assert_eq!(parse_own_route6(&route6_body(destination, index)), Some((destination, index)));
+        }
+        let mut foreign = route6_body("2001:db8::/64".parse().expect("valid"), 7);
+        foreign[5] = 4;
+        assert_eq!(parse_own_route6(&foreign), None);
+    }
+
+    #[test]
     fn only_a_living_default_route_of_ipv6_is_read() {
         let message = |kind, prefix, flags: u32| {
             let mut message = vec![AF_INET6, prefix, 0, 0, 254, 9, 0, kind];
@@ -437,6 +508,7 @@ mod tests {
             let _ = parse_route(&bytes);
             let _ = parse_address6(&bytes);
             let _ = parse_default6(&bytes);
+            let _ = parse_own_route6(&bytes);
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use hn_types::{
-    IfName, Subnet4,
+    IfName, Subnet4, Subnet6,
     network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet, Way, Way6},
     plan::Steering,
 };
@@ -31,6 +31,7 @@ pub(crate) struct Tables {
     pub(crate) resolvers: Vec<SocketAddr>,
     pub(crate) host_name: String,
     pub(crate) defaults6: Vec<DefaultRow6>,
+    pub(crate) addresses6: Vec<(u32, Subnet6)>,
     pub(crate) switches6: Switches6,
 }
 
@@ -50,6 +51,7 @@ pub(crate) struct Switches6 {
 pub(crate) struct Own {
     links: BTreeSet<IfName>,
     addresses: BTreeSet<(u32, Subnet4)>,
+    addresses6: BTreeSet<(u32, Subnet6)>,
     /// The machine forwards IPv6 because of us.
     forwarding6: bool,
 }
@@ -65,15 +67,19 @@ impl Own {
                 Undo::Address { index, address, .. } => {
                     own.addresses.insert((*index, *address));
                 }
+                Undo::Address6 { index, address, .. } => {
+                    own.addresses6.insert((*index, *address));
+                }
                 Undo::Sysctl { path, .. } if path == ALL_FORWARDING => own.forwarding6 = true,
                 Undo::Sysctl { .. }
-                | Undo::Address6 { .. }
+                | Undo::Route6 { .. }
                 | Undo::LinkUp { .. }
                 | Undo::LinkDown { .. }
                 | Undo::BridgeMember { .. }
                 | Undo::Route { .. }
                 | Undo::Rule { .. }
                 | Undo::FirewallTable
+                | Undo::FirewalldZone { .. }
                 | Undo::Unmanaged { .. }
                 | Undo::Process { .. } => {}
             }
@@ -155,9 +161,22 @@ fn ipv6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Ipv6View {
         disabled: disabled.iter().copied().collect(),
         forwarding: *all && (!own.forwarding6 || *default),
         uplinks,
+        addresses: addresses6(tables, own, names),
         ways,
         steered: steered.filter_map(|route| Some((route.table, *names.get(&route.interface)?))).collect(),
     }
+}
+
+/// Global addresses that are not ours.
+fn addresses6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Vec<(IfName, Subnet6)> {
+    // Those of the loopback interface and of links are of no interest to others.
+    let global = |address: Ipv6Addr| address.octets()[0] >> 5 == 1;
+    let rows =
+        tables.addresses6.iter().filter(|row| global(row.1.address()) && !own.addresses6.contains(row));
+    let mut found: Vec<_> =
+        rows.filter_map(|(index, address)| Some((*names.get(index)?, *address))).collect();
+    found.sort_unstable();
+    found
 }
 
 /// `NETCON_MEDIATYPE` by the kind of the link, then by its hardware type (design §3).

@@ -2,14 +2,31 @@
 //!
 //! None of them takes DHCP down, and none of IPv6 anything of IPv4.
 
-use std::{os::fd::OwnedFd, time::Duration};
+use std::{net::Ipv6Addr, os::fd::OwnedFd, time::Duration};
 
 use hn_ports::services::ToWorker;
-use hn_types::observed::{ServiceEvent, ServiceTrouble};
+use hn_types::{
+    IfName, MacAddr,
+    observed::{ServiceEvent, ServiceTrouble},
+};
 use tokio::time::Instant;
 
 use super::{Activity, Supervisor, channel::Breach, sound::legible};
-use crate::packet::{DnsSockets, dhcp_guard, dhcp6_guard, dns_sockets, packet_socket6};
+use crate::{
+    network::{interface, link_local},
+    packet::{
+        DnsSockets, dhcp_guard, dhcp6_guard, dns_sockets, packet_socket6, uplink_guard6, uplink_socket6,
+    },
+};
+
+/// What the worker needs to speak on the uplink: its hardware address, the host's address there, a socket.
+fn open_uplink(name: IfName) -> Result<(Option<MacAddr>, Ipv6Addr, OwnedFd), String> {
+    let row = interface(name).map_err(|error| error.to_string())?;
+    let address = link_local(row.index).ok_or("it has no link-local address")?;
+    let mac = row.address.filter(|mac| !mac.is_multicast() && row.is_ethernet());
+    let socket = uplink_socket6(name, row.index, mac.is_some()).map_err(|error| error.to_string())?;
+    Ok((mac, address, socket))
+}
 
 /// What IPv6 needs besides.
 pub(super) struct Sockets6 {
@@ -17,13 +34,21 @@ pub(super) struct Sockets6 {
     pub(super) frames: Port<()>,
     pub(super) guard: Port<OwnedFd>,
     pub(super) dns: Port<()>,
+    /// The packet socket of the uplink, with its guard, and which uplink it is of.
+    pub(super) uplink: Port<(IfName, Option<OwnedFd>)>,
     /// What was last reported.
     pub(super) reported: String,
 }
 
 impl Sockets6 {
     pub(super) const fn new() -> Self {
-        Self { frames: Port::new(), guard: Port::new(), dns: Port::new(), reported: String::new() }
+        Self {
+            frames: Port::new(),
+            guard: Port::new(),
+            dns: Port::new(),
+            uplink: Port::new(),
+            reported: String::new(),
+        }
     }
 
     /// Why it does not work as a whole; empty when it does.
@@ -192,7 +217,47 @@ impl Supervisor {
             self.tell(&command, &sockets.iter().collect::<Vec<_>>())?;
         }
         self.report_ipv6();
-        Ok(())
+        self.take_uplink6(now)
+    }
+
+    /// Has the worker look at the uplink that is wanted, and leave one that is not. That an uplink has no link-local
+    /// address yet, or never gets one, is no trouble: then it gives nothing.
+    pub(super) fn take_uplink6(&mut self, now: Instant) -> Result<(), Breach> {
+        let (Activity::Running(serving) | Activity::Starting { serving, .. }) = &mut self.activity else {
+            return Ok(());
+        };
+        let wanted = serving.segment.ipv6.as_ref().and_then(|plan| plan.uplink);
+        let (generation, uplink) = (serving.generation, &mut serving.ipv6.uplink);
+        let held = uplink.held.as_ref().map(|(name, _)| *name);
+        let mut command = None;
+        if held.is_some() && held != wanted {
+            uplink.held = None;
+            command = Some((ToWorker::LeaveUplink6, None));
+        }
+        if held != wanted {
+            uplink.retry.reset();
+            uplink.retry_at = None;
+        }
+        // The worker forgets the uplink with the socket of the segment, which has to be there first.
+        if let Some(interface) = wanted.filter(|_| serving.ipv6.frames.held.is_some())
+            && uplink.is_due(now)
+        {
+            match open_uplink(interface) {
+                Ok((mac, link_local, socket)) => {
+                    uplink.take((interface, uplink_guard6(interface).ok()));
+                    let watch = ToWorker::WatchUplink6 { generation, interface, mac, link_local };
+                    command = Some((watch, Some(socket)));
+                }
+                Err(cause) => {
+                    tracing::debug!(cause, %interface, "the uplink gives nothing for IPv6");
+                    uplink.lose(cause, now);
+                }
+            }
+        }
+        match command {
+            Some((command, socket)) => self.tell(&command, socket.as_ref().as_slice()),
+            None => Ok(()),
+        }
     }
 
     /// Reports how IPv6 is doing, when that changed.

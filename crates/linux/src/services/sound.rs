@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hn_types::{
     Subnet4, Subnet6,
-    observed::{Lease, ServiceEvent, ServiceTrouble},
+    observed::{Lease, ServiceEvent, ServiceTrouble, Uplink6},
 };
 
 use super::channel::Breach;
@@ -23,7 +23,10 @@ pub(super) fn sound(
 ) -> Result<ServiceEvent, Breach> {
     let foreign = |lease: &Lease| match lease.address {
         IpAddr::V4(address) => !subnet.contains(address),
-        IpAddr::V6(address) => !ipv6.is_some_and(|subnet| subnet.contains(address)),
+        // Devices have addresses of the uplink's prefixes, too, which come and go.
+        IpAddr::V6(address) => {
+            !ipv6.is_some_and(|subnet| subnet.contains(address) || address.octets()[0] >> 5 == 1)
+        }
     };
     match event {
         ServiceEvent::LeaseBound(lease) if foreign(&lease) => {
@@ -41,13 +44,24 @@ pub(super) fn sound(
         | ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort | ServiceTrouble::Ipv6, .. } => {
             Err("it spoke of what it cannot know".into())
         }
+        ServiceEvent::Uplink6(given) if ipv6.is_none() || !plausible(&given) => {
+            Err("it spoke of prefixes that nobody delegates".into())
+        }
         ServiceEvent::Dns { serving, cause } => Ok(ServiceEvent::Dns { serving, cause: legible(&cause) }),
         ServiceEvent::Trouble { kind, cause } => Ok(ServiceEvent::Trouble { kind, cause: legible(&cause) }),
         sound @ (ServiceEvent::LeaseBound(_)
         | ServiceEvent::LeaseEnded { .. }
         | ServiceEvent::Leases { .. }
+        | ServiceEvent::Uplink6(_)
         | ServiceEvent::Counters(_)) => Ok(sound),
     }
+}
+
+/// Whether an uplink may give that: global unicast prefixes of a length that makes sense.
+fn plausible(given: &Uplink6) -> bool {
+    let global = |prefix: Subnet6| prefix.address().octets()[0] >> 5 == 1 && prefix == prefix.network();
+    given.delegated.is_none_or(|prefix| global(prefix) && (16..=64).contains(&prefix.prefix()))
+        && given.shared.is_none_or(|prefix| global(prefix) && prefix.prefix() == 64)
 }
 
 /// A stranger's sentence, safe to show and of bounded length.
@@ -80,6 +94,24 @@ mod tests {
         assert!(sound(six("fd00::9"), subnet, ipv6, true).is_ok());
         assert!(sound(six("fd01::9"), subnet, ipv6, true).is_err());
         assert!(sound(six("fd00::9"), subnet, None, true).is_err());
+        assert!(sound(six("2001:db8::9"), subnet, ipv6, true).is_ok(), "of the uplink");
+        assert!(sound(six("fe80::9"), subnet, ipv6, true).is_err());
+        let uplink = |delegated: &str, shared: &str| {
+            let interface = "eth0".parse().expect("valid");
+            let given = Uplink6 {
+                interface,
+                delegated: delegated.parse().ok(),
+                shared: shared.parse().ok(),
+                settled: true,
+            };
+            sound(ServiceEvent::Uplink6(given), subnet, ipv6, true)
+        };
+        assert!(uplink("2001:db8:100::/56", "2001:db8:1::/64").is_ok());
+        for (delegated, shared) in
+            [("::/0", ""), ("2001:db8::1/64", ""), ("fd00::/48", ""), ("", "2001:db8::/60")]
+        {
+            assert!(uplink(delegated, shared).is_err(), "{delegated} {shared}");
+        }
         let many = ServiceEvent::Leases {
             leases: vec![lease([192, 168, 137, 9]); LEASES + 1],
             more: false,

@@ -47,6 +47,12 @@ fn delete_address(family: u8, index: u32, prefix: u8, octets: &[u8]) -> Result<(
     )
 }
 
+pub(super) fn remove_route6(destination: Subnet6, index: u32) -> Result<(), Refusal> {
+    const DELETE_ROUTE: u16 = 25;
+    let body = tables::route6_body(destination, index);
+    gone_is_fine(Netlink::open(ROUTE)?.request(DELETE_ROUTE, 0, &body), &[libc::ESRCH, libc::ENODEV])
+}
+
 pub(super) fn set_up(index: u32) -> Result<(), Refusal> {
     let up = Netlink::open(ROUTE)?.request(SET_LINK, 0, &link_body(index, IFF_UP, IFF_UP));
     gone_is_fine(up, &[libc::ENODEV])

@@ -34,6 +34,9 @@ fn plan() -> Ipv6Plan {
         domain: "mshome.net".into(),
         router: true,
         mtu: None,
+        uplink: None,
+        global: None,
+        relay: None,
     }
 }
 
@@ -116,7 +119,7 @@ fn through_a_life(mut lab: Lab) {
         ServiceEvent::LeaseBound(lease) => (lease.address == address).then_some(()),
         _ => None,
     });
-    lab.send(&ToWorker::Ipv6Uplink { router: false, mtu: None }, &[]);
+    lab.send(&ToWorker::Ipv6Uplink(Ipv6Plan { router: false, ..plan() }), &[]);
     assert_eq!(advertised(&frames), 0, "the way out went");
     frames.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     while frames.recv(&mut [0; 2_048]).is_ok() {}
