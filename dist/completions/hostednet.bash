@@ -31,6 +31,9 @@ _hostednet() {
             hostednet,disallow)
                 cmd="hostednet__subcmd__disallow"
                 ;;
+            hostednet,doctor)
+                cmd="hostednet__subcmd__doctor"
+                ;;
             hostednet,forward)
                 cmd="hostednet__subcmd__forward"
                 ;;
@@ -135,6 +138,9 @@ _hostednet() {
                 ;;
             hostednet__subcmd__help,disallow)
                 cmd="hostednet__subcmd__help__subcmd__disallow"
+                ;;
+            hostednet__subcmd__help,doctor)
+                cmd="hostednet__subcmd__help__subcmd__doctor"
                 ;;
             hostednet__subcmd__help,forward)
                 cmd="hostednet__subcmd__help__subcmd__forward"
@@ -320,7 +326,7 @@ _hostednet() {
 
     case "${cmd}" in
         hostednet)
-            opts="-h -V --socket --help --version up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help"
+            opts="-h -V --socket --help --version up hold start stop status devices doctor monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -466,6 +472,35 @@ _hostednet() {
             ;;
         hostednet__subcmd__disallow)
             opts="-h --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__doctor)
+            opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -770,7 +805,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help)
-            opts="up hold start stop status devices monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help"
+            opts="up hold start stop status devices doctor monitor connections settings allow disallow key share unshare forward join service netsh net sc completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -840,6 +875,20 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help__subcmd__disallow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hostednet__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -33,6 +33,7 @@ Examples:
   sudo hostednet up --public eth0                 share that connection, whatever the default route is
   hostednet hold -- ./backup-over-wifi            keep the network up while a program runs
   sudo hostednet share eth0 eth1                  share from one wire to another, without Wi-Fi
+  hostednet doctor pixel                          why that device is not online, and what to do
   sudo hostednet join 'Café ☕'                    on a device: join it, and come back whenever it is there
 
 Exit status: 0 done, 1 failed, 2 usage, 3 service not active, 4 permission, 5 wrong state.";
@@ -56,6 +57,14 @@ pub enum Verb {
     Status(Json),
     /// Show who is attached
     Devices(Json),
+    /// Say why a device is not online, and what to do; status 0: nothing is wrong, 1: something is
+    Doctor {
+        /// The device, by MAC address, IPv4 address or name [default: any device]
+        device: Option<String>,
+        /// How to print
+        #[command(flatten)]
+        json: Json,
+    },
     /// Show what happens, as it happens
     Monitor(Json),
     /// Show every connection and whether it can be shared
@@ -359,7 +368,7 @@ pub enum ForwardVerb {
         #[arg(long)]
         disabled: bool,
     },
-    /// Show the ports and where they lead
+    /// Show the ports, who opened them and where they lead
     List(Json),
     /// Switch one on
     Enable {

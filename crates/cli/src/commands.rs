@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::{AddressArg, Args, ForwardVerb, KeyVerb, SecurityArg, ServiceVerb, SettingsVerb, Verb, YesNo},
-    hold, join, manual, report,
+    doctor, hold, join, manual, report,
     style::Style,
     terminal, up,
 };
@@ -138,6 +138,7 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             let snapshot = session.status().await?;
             if form.json { report::json(&snapshot.devices) } else { report::out(&report::devices(&snapshot)) }
         }
+        Verb::Doctor { device, json } => return doctor::doctor(session, device.as_deref(), json.json).await,
         Verb::Monitor(form) => return monitor(session, form.json).await,
         Verb::Connections(form) => {
             let rows = session.connections().await?;

@@ -9,6 +9,7 @@ pub mod args;
 mod argv;
 mod commands;
 mod daemon;
+mod doctor;
 mod entry;
 mod hold;
 mod join;

@@ -10,8 +10,8 @@ use hostednet::{
         settings::ApSettings,
         text::escape_untrusted,
         view::{
-            DeviceView, Event, HostedState, Ipv6Source, NumberedEvent, RadarCheckView, SetBy, SharingMode,
-            Snapshot,
+            DeviceView, Event, HostedState, Ipv6Source, NumberedEvent, PortMapView, RadarCheckView, SetBy,
+            SharingMode, Snapshot,
         },
     },
 };
@@ -157,6 +157,10 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
             };
             lines.push(format!("  {:<14}{prefix}, {way}", "IPv6"));
         }
+        let mapping = &snapshot.port_mapping;
+        if mapping.serving {
+            lines.push(format!("  {:<14}{}", "port mapping", port_mapping(mapping)));
+        }
         if sharing.rules_restored > 0 {
             let times = sharing.rules_restored;
             lines
@@ -169,6 +173,19 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
     out.push_str(&format!("\n{}\n{}\n", style.bold("Sharing"), lines.join("\n")));
     out.push_str(&format!("\n{}\n{}", style.bold("Devices"), indent(&devices(snapshot))));
     out
+}
+
+/// What devices have opened, and what they were refused.
+fn port_mapping(view: &PortMapView) -> String {
+    let whom = if view.protocols == "any" { "for any device" } else { "by each device for itself" };
+    let mut text = format!("{whom}; {} open", view.mappings + view.pinholes);
+    let refused: u64 = view.refused.iter().map(|refused| refused.count).sum();
+    if refused > 0 {
+        let reasons: Vec<_> =
+            view.refused.iter().map(|it| format!("{} {}", it.count, it.reason.as_str())).collect();
+        text.push_str(&format!(", {refused} refused ({})", reasons.join(", ")));
+    }
+    text
 }
 
 fn indent(text: &str) -> String {
@@ -283,6 +300,11 @@ pub(crate) fn mappings(mappings: &[MappingView]) -> String {
     if mappings.is_empty() {
         return "No port leads to a device. `hostednet forward add` makes one.\n".to_owned();
     }
+    let mut notes: Vec<&str> = mappings.iter().map(|mapping| mapping.note.as_str()).collect();
+    notes.retain(|note| !note.is_empty());
+    notes.dedup();
+    let note = |note: &&str| format!("Note: {}\n", escape_untrusted(note.as_bytes()));
+    let notes: String = notes.iter().map(note).collect();
     let rows: Vec<_> = mappings
         .iter()
         .map(|mapping| {
@@ -290,9 +312,16 @@ pub(crate) fn mappings(mappings: &[MappingView]) -> String {
             let address =
                 mapping.address.filter(|address| mapping.target != MappingTarget::Address(*address));
             let address = address.map(|address| format!(" ({address})")).unwrap_or_default();
+            let by = match &mapping.owner {
+                Some(owner) => format!("{owner} ({})", mapping.origin),
+                None => "administrator".to_owned(),
+            };
+            let left = mapping.expires_s.map_or_else(|| "–".to_owned(), |left| duration(left.into()));
             vec![
                 mapping.id.to_string(),
                 escape_untrusted(mapping.name.as_bytes()),
+                escape_untrusted(by.as_bytes()),
+                left,
                 mapping.connection.clone(),
                 format!("{} {}", mapping.protocol, mapping.external_port),
                 format!(
@@ -304,7 +333,8 @@ pub(crate) fn mappings(mappings: &[MappingView]) -> String {
             ]
         })
         .collect();
-    table(&["ID", "NAME", "ON", "PORT", "LEADS TO", "STATE"], &rows)
+    let head = ["ID", "NAME", "BY", "LEFT", "ON", "PORT", "LEADS TO", "STATE"];
+    table(&head, &rows) + &notes
 }
 
 /// An event as a sentence; `None` for what only programs care about.

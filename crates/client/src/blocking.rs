@@ -5,6 +5,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 use hn_types::{
     MacAddr, SecondaryKey, Ssid,
+    diagnosis::Diagnosis,
     part::StartType,
     settings::{ApSettings, Reservation},
     view::{NumberedEvent, Snapshot},
@@ -99,6 +100,8 @@ calls! {
     remove_mapping(id: u32) -> ();
     /// See [`crate::Session::status`].
     status() -> Snapshot;
+    /// See [`crate::Session::diagnose`].
+    diagnose(device: Option<&str>) -> Diagnosis;
     /// See [`crate::Session::parts`].
     parts() -> Vec<PartView>;
     /// See [`crate::Session::start_part`].

@@ -17,6 +17,7 @@ use hn_ipc::{
 };
 use hn_types::{
     ErrorCode, Failure, Key, MacAddr, Reason, SecondaryKey, Ssid,
+    diagnosis::Diagnosis,
     part::StartType,
     settings::{ApSettings, Reservation},
     view::{SetBy, Snapshot},
@@ -270,6 +271,12 @@ impl Session {
     /// Says when a part starts. What runs goes on. Needs elevation.
     pub async fn set_start_type(&self, name: &str, start_type: StartType) -> Result<(), Error> {
         self.done(self.service.set_start_type(name, start_type.as_str()).await)
+    }
+
+    /// Why a device – by link-layer address, IPv4 address or name – or, with `None`, any device is not online. Takes some
+    /// seconds: packets are sent and waited for.
+    pub async fn diagnose(&self, device: Option<&str>) -> Result<Diagnosis, Error> {
+        self.fields(self.service.diagnose(device.unwrap_or_default()).await)
     }
 
     /// The snapshot of this moment and every event after it; nothing falls between.

@@ -1,11 +1,12 @@
 //! What callers ask and what they are answered.
 
 use alloc::{string::String, sync::Arc, vec::Vec};
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use hn_types::{
     ConnectionSettings, Descriptor, Key, MacAddr, SecondaryKey, Ssid,
     part::{Part, StartType},
+    portmap::{MapRemote, Origin},
     security::Caller,
     settings::{
         ApSettings, MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role,
@@ -188,7 +189,26 @@ pub struct MappingStatus {
     /// As it was asked for.
     pub mapping: PortMapping,
     /// Where it leads; the cause, one sentence, when it leads nowhere at the moment.
-    pub leads: Result<Ipv4Addr, String>,
+    pub leads: Result<IpAddr, String>,
+    /// What else is to be known although it leads there, one sentence; empty: nothing.
+    pub note: String,
+    /// Of one that a device asked for; `None`: the administrator made it.
+    pub asked: Option<Asked>,
+}
+
+/// What is known of a mapping that a device asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Through which protocol.
+    pub origin: Origin,
+    /// From where.
+    pub owner: IpAddr,
+    /// The device that had a lease on that address.
+    pub mac: Option<MacAddr>,
+    /// It ends in so many seconds.
+    pub expires_s: u32,
+    /// Who may come in; empty: everybody.
+    pub remotes: Vec<MapRemote>,
 }
 
 /// The settings as they are in force.

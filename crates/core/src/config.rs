@@ -8,7 +8,7 @@ use hn_types::{
     settings::{ApSettings, Isolation},
 };
 
-use crate::radio::RadioWish;
+use crate::{portmap::PortMapPolicy, radio::RadioWish};
 
 /// Configuration of the core.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Config {
     pub keys_readable_by_all: bool,
     /// Whether `ForceStop` needs elevation (seed 000 says so, the function's page does not).
     pub force_stop_needs_elevation: bool,
+    /// What devices may ask for by UPnP, NAT-PMP and PCP.
+    pub port_mapping: PortMapPolicy,
     /// Upper bounds.
     pub limits: Limits,
 }
@@ -61,6 +63,7 @@ impl Config {
             station_poll: Duration::from_secs(5),
             keys_readable_by_all: true,
             force_stop_needs_elevation: true,
+            port_mapping: PortMapPolicy::default(),
             limits: Limits::default(),
         }
     }

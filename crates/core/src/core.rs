@@ -35,6 +35,7 @@ use crate::{
     lane::Finished,
     lanes::Lanes,
     plan::{self, Intent, Surroundings, SystemPlan, public_side},
+    portmap::Portmap,
     radio::{self, Refusal, radio_plan},
     renumber::Moves,
     roles::Half,
@@ -93,6 +94,7 @@ pub struct Core {
     former: Former,
     pub(crate) moves: Moves,
     pub(crate) devices: Devices,
+    pub(crate) portmap: Portmap,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
     /// The protection with which the last start of an adapter failed.
     pub(crate) refused: Option<Refused>,
@@ -129,6 +131,8 @@ pub struct Core {
     published: SharingView,
     segment: Option<(IfName, Subnet4)>,
     poll_at: Option<Monotonic>,
+    /// Of the last input.
+    pub(crate) now: Now,
 }
 
 impl Core {
@@ -157,6 +161,7 @@ impl Core {
             former: Former::default(),
             moves: Moves::default(),
             devices: Devices::default(),
+            portmap: Portmap::default(),
             troubles: BTreeMap::new(),
             refused: None,
             moving: None,
@@ -180,6 +185,7 @@ impl Core {
             published: SharingView::default(),
             segment: None,
             poll_at: None,
+            now,
         };
         core.settle(now);
         core
@@ -210,6 +216,7 @@ impl Core {
 
     /// A client asks. Answered by exactly one [`Output::Reply`] unless its session closes first.
     pub fn handle_command(&mut self, request: RequestId, actor: Actor, command: Command, now: Now) {
+        self.now = now;
         self.accept(request, actor, command);
         self.settle(now);
     }
@@ -224,6 +231,7 @@ impl Core {
             }
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
             PlatformEvent::Service(event) => self.service_event(event),
+            PlatformEvent::PortMap { request, served } => self.portmap_asked(request, served),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
             PlatformEvent::FirewallBlocked(obstacles) => self.firewall_blocked(obstacles, now.mono),
         }
@@ -281,7 +289,8 @@ impl Core {
     /// When [`Core::handle_timeout`] is wanted and what for. `None` while idle: no clock runs then.
     pub fn poll_timeout(&self) -> Option<(Monotonic, &'static str)> {
         let poll = self.poll_at.map(|at| (at, "station poll"));
-        [self.lanes.wake(), poll].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let mapping = self.portmap_ends().map(|at| (at, "end of a port mapping"));
+        [self.lanes.wake(), poll, mapping].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What should hold on the system at this moment. For tests and the log: the executor needs only
@@ -303,6 +312,8 @@ impl Core {
             devices: &self.devices,
             upstream: &self.upstream,
             isolate_from: &self.config.isolate_from,
+            portmap: &self.portmap,
+            port_mapping: self.config.port_mapping.protocols,
             moved: &self.dns_moved.0,
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
@@ -313,15 +324,20 @@ impl Core {
 
     /// Brings everything to rest: availability, effects, transactions, waiting commands.
     fn settle(&mut self, now: Now) {
+        self.now = now;
         loop {
             self.refresh();
             self.follow(now.mono);
+            self.refresh_portmap(now.mono);
             let rung = self.intent.full.as_ref().and_then(|pair| self.rung(pair));
             self.upstream.follow(rung.as_ref(), now.mono);
             let full = self.intent.full.as_ref();
             let public = full.and_then(|pair| public_side(pair, &self.network));
             self.former.note(public, full.is_some());
             let goal = self.goal();
+            if self.follow_portmap(&goal, now.mono) {
+                continue;
+            }
             self.rest_guard(&goal);
             let segment = goal.services.segment.as_ref().map(|segment| (segment.interface, segment.address));
             if segment != self.segment {
@@ -339,7 +355,7 @@ impl Core {
             }
             let store = self.staged.as_ref().unwrap_or(&self.settings);
             self.lanes.drive(&goal, store, now.mono, &mut self.out);
-            if !self.progress(&goal) {
+            if !self.progress(&goal) && !self.answer_portmap(&goal, now.mono) {
                 break;
             }
         }
@@ -510,11 +526,18 @@ impl Core {
         let limit = self.config.limits.devices;
         match event {
             ServiceEvent::LeaseBound(lease) => {
+                self.portmap_lease(lease.address, Some(lease.mac));
                 self.devices.bound(lease, &self.hosted, limit, &mut self.out);
             }
-            ServiceEvent::LeaseEnded { mac, address } => self.devices.ended(mac, address, &mut self.out),
+            ServiceEvent::LeaseEnded { mac, address } => {
+                if self.devices.holder(address).is_none_or(|holder| holder == mac) {
+                    self.portmap_lease(address, None);
+                }
+                self.devices.ended(mac, address, &mut self.out);
+            }
             ServiceEvent::Leases { leases, more, first } => {
                 self.devices.list(leases, first, more, &self.hosted, limit);
+                self.portmap_leases();
             }
             ServiceEvent::DnsMoved { moved, cause } => {
                 if !cause.is_empty() && self.dns_moved.1 != cause {
@@ -537,10 +560,13 @@ impl Core {
                     self.troubles.insert(kind, cause);
                 }
             }
+            ServiceEvent::WorkerLost { cause } => {
+                self.portmap_worker_lost();
+                self.trouble("worker", &cause);
+            }
             ServiceEvent::Uplink6(given) => self.upstream.report(given),
-            ServiceEvent::WorkerLost { cause } => self.trouble("worker", &cause),
             // For the metrics; nothing is decided by them.
-            ServiceEvent::Counters(_) => {}
+            ServiceEvent::Counters(counters) => self.portmap_counted(counters),
         }
     }
 

@@ -165,6 +165,19 @@ impl Devices {
             .map(|held| held.address)
     }
 
+    /// Who has a lease on `address`.
+    pub(crate) fn holder(&self, address: IpAddr) -> Option<MacAddr> {
+        match address {
+            IpAddr::V4(address) => {
+                self.leases.held.iter().find(|(_, held)| held.address == address).map(|(mac, _)| *mac)
+            }
+            IpAddr::V6(address) => {
+                let holds = |(_, held): &(&MacAddr, &BTreeMap<Ipv6Addr, Wall>)| held.contains_key(&address);
+                self.leases.ipv6.iter().find(holds).map(|(mac, _)| *mac)
+            }
+        }
+    }
+
     /// The IPv6 addresses of `network` that devices have.
     pub(crate) fn in_network6(&self, network: Subnet6) -> impl Iterator<Item = Ipv6Addr> + '_ {
         let all = self.leases.ipv6.values().flat_map(BTreeMap::keys).copied();

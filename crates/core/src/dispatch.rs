@@ -266,7 +266,7 @@ impl Core {
             }))),
             Command::ServiceStatus => Ok(Some(Reply::Parts(Part::ALL.map(|part| self.part_status(part))))),
             Command::SetReservation(reservation) => self.check_reservation(reservation).map(|()| None),
-            Command::QueryMappings => Ok(Some(Reply::Mappings(self.mapping_statuses()))),
+            Command::QueryMappings => Ok(Some(Reply::Mappings(self.mapping_statuses(self.now)))),
             Command::AddMapping(new) => self.check_mapping(new).map(|()| None),
             Command::InitSettings
             | Command::StartUsing

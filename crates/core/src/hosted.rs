@@ -23,6 +23,8 @@ use crate::effect::Output;
 const REFUSED_EVERY: Duration = Duration::from_secs(10);
 /// Stations with wrong keys remembered at once.
 const REFUSED_LIMIT: usize = 256;
+/// Devices with a wrong key that are remembered.
+const TURNED_AWAY_LIMIT: usize = 64;
 /// Association ids there are (IEEE 802.11-2020, 9.4.1.8).
 pub(crate) const PEER_LIMIT: usize = 2007;
 
@@ -83,6 +85,8 @@ pub(crate) struct Hosted {
     pub(crate) running: Option<ApStarted>,
     peers: BTreeMap<MacAddr, Peer>,
     refused: BTreeMap<MacAddr, Monotonic>,
+    /// When a device last tried a key that is none of ours, for whoever asks why it is not here.
+    turned_away: BTreeMap<MacAddr, Monotonic>,
 }
 
 impl Hosted {
@@ -98,6 +102,7 @@ impl Hosted {
             running: None,
             peers: BTreeMap::new(),
             refused: BTreeMap::new(),
+            turned_away: BTreeMap::new(),
         }
     }
 
@@ -211,6 +216,7 @@ impl Hosted {
             return;
         }
         self.refused.remove(&mac);
+        self.turned_away.remove(&mac);
         self.peers.insert(mac, Peer { key, since: now, proved, announced, stats: None });
         if announced {
             out.push_back(Output::Event(Event::PeerJoined { mac, key }));
@@ -235,6 +241,13 @@ impl Hosted {
     }
 
     pub(crate) fn mismatch(&mut self, mac: MacAddr, now: Monotonic, out: &mut VecDeque<Output>) {
+        if self.turned_away.len() >= TURNED_AWAY_LIMIT
+            && !self.turned_away.contains_key(&mac)
+            && let Some(oldest) = self.turned_away.iter().min_by_key(|(_, at)| **at).map(|(mac, _)| *mac)
+        {
+            self.turned_away.remove(&oldest);
+        }
+        self.turned_away.insert(mac, now);
         if self.refused.get(&mac).is_some_and(|last| now.since(*last) < REFUSED_EVERY) {
             return;
         }
@@ -243,6 +256,16 @@ impl Hosted {
             self.refused.insert(mac, now);
             out.push_back(Output::Event(Event::PeerRefused { mac }));
         }
+    }
+
+    /// Who tried a wrong key, and how long ago.
+    pub(crate) fn turned_away(&self, now: Monotonic) -> impl Iterator<Item = (MacAddr, Duration)> {
+        self.turned_away.iter().map(move |(mac, at)| (*mac, now.since(*at)))
+    }
+
+    /// What stands in the way of the network.
+    pub(crate) const fn blocker_view(&self) -> Option<&Blocker> {
+        self.blocker.as_ref()
     }
 
     pub(crate) fn stats(&mut self, all: &[StationStats]) {

@@ -16,9 +16,11 @@
 //! | `lane`, `lanes`, `order` | how it is made so: deadlines, failures, late answers; in which order |
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
 //! | `follow` | the access point follows the station beside it; radar is listened for |
+//! | `mapping`, `portmap` | ports that lead to devices: the administrator's, and those that devices asked for |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
 //! | `steering` | the way out by an interface that is not the machine's own |
 //! | `report` | snapshot, connections |
+//! | `doctor` | from what is wanted and what was observed to why a device is not online |
 //!
 //! What is applied follows what is wanted by level, not by edge: rolling back is wanting again what was
 //! wanted before, and repairing is comparing again.
@@ -34,6 +36,7 @@ mod config;
 mod core;
 mod devices;
 mod dispatch;
+mod doctor;
 mod effect;
 mod follow;
 mod guard;
@@ -50,6 +53,7 @@ mod mtu;
 mod order;
 mod pair;
 mod plan;
+mod portmap;
 mod radio;
 mod renumber;
 mod report;
@@ -65,14 +69,16 @@ pub use hn_types::part::{Part, StartType};
 
 pub use self::{
     command::{
-        Actor, Command, Keys, MappingStatus, NewMapping, PartStatus, Reply, RequestId, Security, SessionId,
-        Settings, UpRequest,
+        Actor, Asked, Command, Keys, MappingStatus, NewMapping, PartStatus, Reply, RequestId, Security,
+        SessionId, Settings, UpRequest,
     },
     config::{Config, Deadlines, Limits},
     core::Core,
+    doctor::{Case, diagnose},
     effect::{Effect, EffectDone, EffectId, Output},
     guid::connection_guid,
     plan::SystemPlan,
+    portmap::{PortMapPolicy, Protocols},
     radio::{BandWish, ChannelRefusal, Lack, Limit, RadioPlan, RadioWish, Refusal, Survey, radio_plan},
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };

@@ -7,10 +7,10 @@ use alloc::{
     format,
     string::{String, ToString},
 };
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use hn_types::{
-    ErrorCode, Failure, IfName, Reason, StoredSettings, Subnet4,
+    ErrorCode, Failure, IfName, Now, Reason, StoredSettings, Subnet4,
     plan::PortForward,
     settings::{MappingTarget, PortMapping, PublicChoice},
 };
@@ -23,6 +23,7 @@ use crate::{
     job::Claim,
     keys,
     plan::{private_side, public_side},
+    portmap::{FIRST_ID, no_mapping},
 };
 
 /// Most port mappings.
@@ -64,12 +65,13 @@ pub(crate) fn forward(
         external_port: mapping.external_port,
         address,
         internal_port: mapping.internal_port,
+        remote: None,
     })
 }
 
 impl Core {
     /// Every mapping and where it leads.
-    pub(crate) fn mapping_statuses(&self) -> alloc::vec::Vec<MappingStatus> {
+    pub(crate) fn mapping_statuses(&self, now: Now) -> alloc::vec::Vec<MappingStatus> {
         let side = self.intent.full.as_ref().and_then(|pair| {
             let public = public_side(pair, &self.network)?;
             let private = private_side(pair, self.intent.ap.as_ref(), &self.network)?.interface;
@@ -79,14 +81,15 @@ impl Core {
             let leads = match side {
                 Some((public, segment)) => {
                     forward(mapping, public, segment, &self.devices, &self.config.domain)
-                        .map(|way| way.address)
+                        .map(|way| IpAddr::V4(way.address))
                 }
                 None if !mapping.enabled => Err("it is switched off".to_string()),
                 None => Err("nothing is shared".to_string()),
             };
-            MappingStatus { mapping: mapping.clone(), leads }
+            let note = leads.as_ref().ok().and_then(|_| self.portmap_hidden()).unwrap_or_default();
+            MappingStatus { mapping: mapping.clone(), leads, note, asked: None }
         };
-        self.settings.mappings.iter().map(status).collect()
+        self.settings.mappings.iter().map(status).chain(self.asked_statuses(now)).collect()
     }
 
     pub(crate) fn check_mapping(&self, new: &NewMapping) -> Result<(), Failure> {
@@ -138,7 +141,8 @@ impl Core {
             return Err(invalid(&format!("{} {}", new.protocol, new.external_port), &cause)
                 .with_remedy("remove that one first, or choose another port"));
         }
-        let id = settings.last_mapping.checked_add(1).filter(|_| settings.mappings.len() < LIMIT);
+        let id = settings.last_mapping.checked_add(1);
+        let id = id.filter(|id| *id < FIRST_ID && settings.mappings.len() < LIMIT);
         let Some(id) = id else {
             return Err(Failure::check(
                 ErrorCode::LimitExceeded,
@@ -162,7 +166,7 @@ impl Core {
     }
 
     /// The connection that is public, or would be if somebody shared without saying which.
-    fn likely_public(&self) -> Option<IfName> {
+    pub(crate) fn likely_public(&self) -> Option<IfName> {
         let chosen = match self.half.public {
             Some(PublicChoice::Interface(name)) => Some(name),
             Some(PublicChoice::Auto) | None => None,
@@ -174,7 +178,10 @@ impl Core {
         running.or(chosen).or(self.network.default_route)
     }
 
-    pub(crate) fn set_mapping_enabled(&self, id: u32, enabled: bool) -> Result<Stages, Failure> {
+    pub(crate) fn set_mapping_enabled(&mut self, id: u32, enabled: bool) -> Result<Stages, Failure> {
+        if id >= FIRST_ID {
+            return self.set_asked_enabled(id, enabled);
+        }
         self.change_mappings(id, |settings| {
             for mapping in settings.mappings.iter_mut().filter(|mapping| mapping.id == id) {
                 mapping.enabled = enabled;
@@ -182,19 +189,16 @@ impl Core {
         })
     }
 
-    pub(crate) fn remove_mapping(&self, id: u32) -> Result<Stages, Failure> {
+    pub(crate) fn remove_mapping(&mut self, id: u32) -> Result<Stages, Failure> {
+        if id >= FIRST_ID {
+            return self.remove_asked(id);
+        }
         self.change_mappings(id, |settings| settings.mappings.retain(|mapping| mapping.id != id))
     }
 
     fn change_mappings(&self, id: u32, change: impl FnOnce(&mut StoredSettings)) -> Result<Stages, Failure> {
         if !self.settings.mappings.iter().any(|mapping| mapping.id == id) {
-            return Err(Failure::check(
-                ErrorCode::NotFound,
-                Reason::Unspecified,
-                format!("mapping {id}"),
-                "there is no such port mapping",
-            )
-            .with_remedy("`hostednet forward list` shows them"));
+            return Err(no_mapping(id));
         }
         let mut settings = keys::versioned(&self.settings);
         change(&mut settings);
@@ -222,7 +226,7 @@ impl Core {
 
 impl MappingStatus {
     /// Where it leads at the moment.
-    pub fn address(&self) -> Option<Ipv4Addr> {
+    pub fn address(&self) -> Option<IpAddr> {
         self.leads.as_ref().ok().copied()
     }
 }

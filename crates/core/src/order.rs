@@ -315,6 +315,7 @@ mod tests {
             },
             dns: None,
             ipv6: None,
+            portmap: None,
         });
         let mut lanes = Lanes::new(StoredSettings::default(), Deadlines::default());
         let up = [Step::Firewall, Step::Radio, Step::Links, Step::Services].map(|step| vec![step]);

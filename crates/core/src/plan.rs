@@ -33,6 +33,7 @@ use crate::{
     isolation,
     mapping::forward,
     mtu,
+    portmap::{Portmap, Protocols},
     radio::{AP_PREFIX, RadioPlan, Secured, secured},
     steering::{Former, pinned, steering},
     subnet::{Subnets, pool},
@@ -108,6 +109,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) machine_id: &'a str,
     pub(crate) mappings: &'a [PortMapping],
     pub(crate) devices: &'a Devices,
+    pub(crate) portmap: &'a Portmap,
+    pub(crate) port_mapping: Protocols,
     pub(crate) moved: &'a [MovedPort],
     pub(crate) closed: &'a [IfName],
     pub(crate) upstream: &'a Upstream,
@@ -238,6 +241,7 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             };
             plan.firewall.forwards = around.mappings.iter().filter_map(leads).collect();
         }
+        around.portmap.complete(&mut plan, side.interface, public, around);
         plan.links.bridge = side.bridge;
     } else if let Some(ap) = &intent.ap
         && intent.standalone
@@ -339,6 +343,7 @@ fn serve(
         },
         dns: None,
         ipv6: None,
+        portmap: None,
     });
 }
 

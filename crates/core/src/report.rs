@@ -37,6 +37,7 @@ impl Core {
             hosted_network: self.hosted_view(now),
             sharing: self.sharing_view(),
             devices: self.devices.views(&self.hosted, ap, segment, now),
+            port_mapping: self.portmap_view(),
         }
     }
 
@@ -143,6 +144,9 @@ impl Core {
                 }
                 if view.private.is_empty() {
                     view.detail.push("no private connection is there at the moment".to_string());
+                }
+                if self.lanes.firewall.state.as_ref().is_some_and(|plan| !plan.forwards.is_empty()) {
+                    view.detail.extend(self.portmap_hidden());
                 }
             }
         }

@@ -14,6 +14,7 @@ use std::{
     collections::HashMap,
     fs,
     io::ErrorKind,
+    net::IpAddr,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
@@ -35,6 +36,7 @@ use hn_ipc::{
 use hn_types::{
     ConnectionSettings, Descriptor, ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
     mac::MacAddrError,
+    portmap::MapRemote,
     settings::{ApSettings, Reservation, Role, SharingPair},
     view::NumberedEvent,
 };
@@ -275,7 +277,16 @@ fn bad(object: &str, cause: impl std::fmt::Display) -> BusFailure {
     Failure::check(ErrorCode::InvalidParameter, Reason::BadParameters, object, cause).into()
 }
 
-fn mapping_view(MappingStatus { mapping, leads }: MappingStatus) -> MappingView {
+fn mapping_view(MappingStatus { mapping, leads, note, asked }: MappingStatus) -> MappingView {
+    let (address, address6) = match leads {
+        Ok(IpAddr::V4(address)) => (Some(address), None),
+        Ok(IpAddr::V6(address)) => (None, Some(address)),
+        Err(_) => (None, None),
+    };
+    let remote = |MapRemote { address, prefix, port }: &MapRemote| match port {
+        0 => format!("{address}/{prefix}"),
+        port => format!("{address}/{prefix} port {port}"),
+    };
     MappingView {
         id: mapping.id,
         connection: mapping.connection.to_string(),
@@ -286,8 +297,15 @@ fn mapping_view(MappingStatus { mapping, leads }: MappingStatus) -> MappingView 
         target: mapping.target,
         enabled: mapping.enabled,
         active: leads.is_ok(),
-        address: leads.as_ref().ok().copied(),
+        address,
+        address6,
         detail: leads.err().unwrap_or_default(),
+        origin: asked.as_ref().map_or("administrator", |asked| asked.origin.as_str()).to_owned(),
+        owner: asked.as_ref().map(|asked| asked.owner.to_string()),
+        owner_mac: asked.as_ref().and_then(|asked| asked.mac).map(|mac| mac.to_string()),
+        expires_s: asked.as_ref().map(|asked| asked.expires_s),
+        remotes: asked.iter().flat_map(|asked| &asked.remotes).map(remote).collect(),
+        note,
     }
 }
 
@@ -528,6 +546,12 @@ impl Service {
             return Err(unexpected());
         };
         parts.into_iter().map(|part| Ok(to_fields(&part_view(part))?)).collect()
+    }
+
+    async fn diagnose(&self, device: String) -> Result<Fields, BusFailure> {
+        let device = Some(device).filter(|device| !device.is_empty());
+        let diagnosis = self.link.ask(|answer| Request::Diagnose { device, answer }).await??;
+        Ok(to_fields(&diagnosis)?)
     }
 
     async fn set_start_type(&self, name: &str, start_type: &str) -> Result<(), BusFailure> {

@@ -4,12 +4,13 @@ use std::{
     fs::{File, OpenOptions},
     io::Read as _,
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use hn_core::{BandWish, RadioWish};
+use hn_core::{BandWish, PortMapPolicy, Protocols, RadioWish};
 use hn_types::{
     Subnet4,
     radio::Width,
@@ -25,6 +26,22 @@ pub struct RawConfig {
     pub hosted_network: RawHostedNetwork,
     /// Sharing.
     pub sharing: RawSharing,
+    /// Port mappings that devices ask for.
+    pub port_mapping: RawPortMapping,
+}
+
+/// `[port_mapping]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPortMapping {
+    /// Whether devices may map ports by UPnP, NAT-PMP and PCP: `"off"`, `"own"` (each for itself) or `"any"`.
+    pub protocols: Option<String>,
+    /// Ports outside that no device gets, besides those on which this machine serves: `"1-1023"`, `"5000"`.
+    pub reserved: Option<Vec<String>>,
+    /// No mapping is shorter, in seconds.
+    pub lifetime_min_s: Option<u64>,
+    /// No mapping is longer, in seconds.
+    pub lifetime_max_s: Option<u64>,
 }
 
 /// `[hosted_network]`.
@@ -104,6 +121,8 @@ pub struct Config {
     pub dns_upstreams: Option<Vec<SocketAddr>>,
     /// Where the machine's name servers are written.
     pub resolv_conf: PathBuf,
+    /// What devices may ask for.
+    pub port_mapping: PortMapPolicy,
 }
 
 /// The configuration cannot be used. Names the file and the key.
@@ -159,7 +178,7 @@ impl Config {
     }
 
     fn from_raw(raw: RawConfig) -> Result<Self, (&'static str, String)> {
-        let RawConfig { hosted_network, sharing } = raw;
+        let RawConfig { hosted_network, sharing, port_mapping } = raw;
         let band = match hosted_network.band.as_deref() {
             None => None,
             Some("2.4") => Some(BandWish::Ghz2),
@@ -238,6 +257,7 @@ impl Config {
             isolate_from,
             dns_upstreams,
             resolv_conf: sharing.resolv_conf.unwrap_or_else(|| "/etc/resolv.conf".into()),
+            port_mapping: port_mapping.check()?,
         })
     }
 }
@@ -248,6 +268,64 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     key: &'static str,
 ) -> Result<Option<T>, (&'static str, String)> {
     text.map(str::parse).transpose().map_err(|error: T::Err| (key, error.to_string()))
+}
+
+impl RawPortMapping {
+    /// The longest mapping anybody can want: one year.
+    const LONGEST: u64 = 365 * 86_400;
+    /// Ranges of ports.
+    const RANGES: usize = 64;
+
+    fn check(self) -> Result<PortMapPolicy, (&'static str, String)> {
+        let default = PortMapPolicy::default();
+        let protocols = match self.protocols.as_deref() {
+            None => default.protocols,
+            Some("off") => Protocols::Off,
+            Some("own") => Protocols::Own,
+            Some("any") => Protocols::Any,
+            Some(other) => {
+                let cause = format!("{other:?} is neither \"off\" nor \"own\" nor \"any\"");
+                return Err(("port_mapping.protocols", cause));
+            }
+        };
+        let reserved = match self.reserved {
+            None => default.reserved,
+            Some(ranges) if ranges.len() > Self::RANGES => {
+                let cause = format!("{} ranges are given, {} are the most", ranges.len(), Self::RANGES);
+                return Err(("port_mapping.reserved", cause));
+            }
+            Some(ranges) => ranges
+                .iter()
+                .map(|text| parse_ports(text))
+                .collect::<Result<_, _>>()
+                .map_err(|cause| ("port_mapping.reserved", cause))?,
+        };
+        let shortest = self.lifetime_min_s.unwrap_or(default.shortest.as_secs());
+        let longest = self.lifetime_max_s.unwrap_or_else(|| default.longest.as_secs().max(shortest));
+        for (key, seconds) in
+            [("port_mapping.lifetime_min_s", shortest), ("port_mapping.lifetime_max_s", longest)]
+        {
+            if !(1..=Self::LONGEST).contains(&seconds) {
+                return Err((key, format!("{seconds} is not between 1 and one year")));
+            }
+        }
+        if shortest > longest {
+            let cause = format!("{longest} is less than lifetime_min_s, {shortest}");
+            return Err(("port_mapping.lifetime_max_s", cause));
+        }
+        let (shortest, longest) = (Duration::from_secs(shortest), Duration::from_secs(longest));
+        Ok(PortMapPolicy { protocols, reserved, shortest, longest, ..default })
+    }
+}
+
+/// `1-1023` or `5000`.
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port != 0);
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err(format!("{text:?} is neither PORT nor FIRST-LAST")),
+    }
 }
 
 /// `O_NONBLOCK`.
@@ -405,6 +483,20 @@ mod tests {
     }
 
     #[test]
+    fn what_devices_may_map_is_taken() {
+        let default = load("").unwrap().port_mapping;
+        assert_eq!((default.protocols, default.reserved), (Protocols::Own, vec![1..=1_023]));
+        let config = load(
+            "[port_mapping]\nprotocols = \"any\"\nreserved = [\"1-1023\", \"5000\"]\nlifetime_max_s = 3600\n",
+        );
+        let policy = config.unwrap().port_mapping;
+        assert_eq!((policy.protocols, policy.reserved.len()), (Protocols::Any, 2));
+        assert!(policy.reserved.contains(&(5_000..=5_000)));
+        assert_eq!((policy.shortest.as_secs(), policy.longest.as_secs()), (120, 3_600));
+        assert!(load("[port_mapping]\nreserved = []").unwrap().port_mapping.reserved.is_empty());
+    }
+
+    #[test]
     fn a_policy_is_taken_from_the_administrator_only() {
         let file = written("hosted_network = false\n");
         let mode = |mode| {
@@ -448,6 +540,11 @@ mod tests {
             ("[sharing]\ndomain = \"a..b\"", "sharing.domain"),
             ("[sharing]\ndns_upstreams = [\"one\"]", "sharing.dns_upstreams"),
             ("[sharing", "line 1"),
+            ("[port_mapping]\nprotocols = \"all\"", "port_mapping.protocols"),
+            ("[port_mapping]\nreserved = [\"10-1\"]", "port_mapping.reserved"),
+            ("[port_mapping]\nreserved = [\"0\"]", "port_mapping.reserved"),
+            ("[port_mapping]\nlifetime_min_s = 0", "port_mapping.lifetime_min_s"),
+            ("[port_mapping]\nlifetime_min_s = 9\nlifetime_max_s = 8", "port_mapping.lifetime_max_s"),
         ] {
             let error = load(text).unwrap_err().to_string();
             assert!(error.contains(named), "{text}: {error}");

@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     clock,
+    doctor::{self, Doctor},
     lanes::{Executor, Outcome},
 };
 
@@ -59,6 +60,13 @@ pub enum Request {
     Status(oneshot::Sender<Snapshot>),
     /// Every connection.
     Connections(oneshot::Sender<Vec<ConnectionView>>),
+    /// Why a device, or any, is not online.
+    Diagnose {
+        /// Its link-layer address, IPv4 address or name.
+        device: Option<String>,
+        /// Where the answer goes.
+        answer: doctor::Answer,
+    },
     /// Events from here on.
     Subscribe {
         /// Of which session.
@@ -71,6 +79,11 @@ pub enum Request {
     /// Everything is undone, then the loop ends.
     Shutdown,
 }
+
+/// Requests for port mappings among them.
+const PORTMAPS: usize = 256;
+/// Their kind.
+const PORTMAP: u8 = 5;
 
 /// The queue between drivers and the loop. Complete views replace older ones of their kind.
 #[derive(Clone, Debug, Default)]
@@ -95,9 +108,15 @@ impl Observed {
             PlatformEvent::FirewallLost { .. } => 4,
             PlatformEvent::FirewallBlocked(_) => 5,
             PlatformEvent::Ap(_) | PlatformEvent::Service(_) => 0,
+            PlatformEvent::PortMap { .. } => PORTMAP,
         };
         let same = kind(&event);
-        if same != 0 {
+        if same == PORTMAP {
+            // Devices ask again; nothing else must be lost for them.
+            if queue.iter().filter(|waiting| kind(waiting) == PORTMAP).count() >= PORTMAPS {
+                return;
+            }
+        } else if same != 0 {
             queue.retain(|waiting| kind(waiting) != same);
         }
         if queue.len() >= PLATFORM_QUEUE {
@@ -124,6 +143,7 @@ struct Subscriber {
 pub struct Control {
     core: Core,
     executor: Executor,
+    doctor: Doctor,
     answers: HashMap<RequestId, oneshot::Sender<Result<Reply, Failure>>>,
     subscribers: BTreeMap<SessionId, Subscriber>,
     next_request: u64,
@@ -134,9 +154,11 @@ pub struct Control {
 impl Control {
     /// A loop around `core`.
     pub fn new(core: Core, executor: Executor) -> Self {
+        let doctor = Doctor::start(executor.examiner().clone());
         Self {
             core,
             executor,
+            doctor,
             answers: HashMap::new(),
             subscribers: BTreeMap::new(),
             next_request: 0,
@@ -207,6 +229,12 @@ impl Control {
                 });
                 let _ = answer.send(rows.collect());
             }
+            Request::Diagnose { device, answer } => match self.core.case(device.as_deref(), now) {
+                Ok(case) => self.doctor.examine(case, answer),
+                Err(failure) => {
+                    let _ = answer.send(Err(failure));
+                }
+            },
             Request::Subscribe { session, answer } => {
                 let (events, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
                 if answer.send((self.sequence, self.core.snapshot(now), receiver)).is_ok() {

@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use hn_core::{Effect, EffectDone, EffectId};
-use hn_ports::{Dependencies, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
+use hn_ports::{Dependencies, Examiner, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
 use hn_types::{
     DriverError, DriverErrorKind, StoredSettings,
     plan::{ApPlan, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -53,6 +53,7 @@ pub struct Executor {
     outcomes: mpsc::UnboundedSender<Outcome>,
     stations: Stations,
     dependencies: Dependencies,
+    examiner: Examiner,
 }
 
 impl Executor {
@@ -77,6 +78,7 @@ impl Executor {
             mut services,
             stations,
             dependencies,
+            examiner,
         } = lanes;
         let file = SettingsFile::new(state_dir);
         let executor = Self {
@@ -102,6 +104,7 @@ impl Executor {
             outcomes,
             stations,
             dependencies,
+            examiner,
         };
         (executor, receiver)
     }
@@ -114,6 +117,11 @@ impl Executor {
     /// Looks for what sharing cannot do without; needs no lane.
     pub const fn dependencies(&self) -> &Dependencies {
         &self.dependencies
+    }
+
+    /// Looks for what keeps a device from being online; needs no lane.
+    pub const fn examiner(&self) -> &Examiner {
+        &self.examiner
     }
 
     /// Hands an effect to its lane. A lane that does not take it answers at once that it is busy.

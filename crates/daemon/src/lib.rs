@@ -13,6 +13,7 @@ pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod lanes;
 pub mod run;
 pub mod store;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod contract;
+mod doctor;
 mod parts;
 mod policy;
 mod rights;

@@ -1,6 +1,6 @@
 //! Arguments and answers with fields. Names are a contract: add, never rename.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hn_types::{
     Key, Ssid,
@@ -89,6 +89,27 @@ pub struct MappingView {
     pub detail: String,
     /// Where it leads while it is active.
     pub address: Option<Ipv4Addr>,
+    /// Where a pinhole leads while it is active.
+    #[serde(default)]
+    pub address6: Option<Ipv6Addr>,
+    /// Who made it: `administrator`, or the protocol through which a device asked: `upnp`, `nat-pmp`, `pcp`.
+    #[serde(default)]
+    pub origin: String,
+    /// The device that asked.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Its link-layer address, when it has a lease.
+    #[serde(default)]
+    pub owner_mac: Option<String>,
+    /// It ends in so many seconds; absent: never by itself.
+    #[serde(default)]
+    pub expires_s: Option<u32>,
+    /// Who may come in, `ADDRESS/PREFIX` and, if it matters, ` port PORT`; empty: everybody.
+    #[serde(default)]
+    pub remotes: Vec<String>,
+    /// What else is to be known although it is active: that nobody on the Internet reaches the address outside.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// Answer of `HostedNetwork.Settings`.

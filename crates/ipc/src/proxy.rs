@@ -107,6 +107,9 @@ pub trait Service {
     fn stop_part(&self, name: &str) -> zbus::Result<()>;
     /// Says when a part starts: `automatic`, `manual` or `disabled`. Needs elevation.
     fn set_start_type(&self, name: &str, start_type: &str) -> zbus::Result<()>;
+    /// Why a device is not online: [`hn_types::diagnosis::Diagnosis`]. `device` is a link-layer address, an IPv4 address or
+    /// a name; empty: any. Takes some seconds.
+    fn diagnose(&self, device: &str) -> zbus::Result<Fields>;
     /// What happened: [`hn_types::view::NumberedEvent`].
     #[zbus(signal)]
     fn event(&self, event: Fields) -> zbus::Result<()>;

@@ -42,7 +42,8 @@ async fn run() -> Result<()> {
         PlatformEvent::Network(_)
         | PlatformEvent::Service(_)
         | PlatformEvent::FirewallLost { .. }
-        | PlatformEvent::FirewallBlocked(_) => {}
+        | PlatformEvent::FirewallBlocked(_)
+        | PlatformEvent::PortMap { .. } => {}
     });
     let dir = PathBuf::from(dir);
     std::fs::create_dir_all(&dir)?;

@@ -19,7 +19,7 @@ use std::{
 };
 
 use hn_nft::{
-    Batch, Blockade, Installed, Object, Request, Ruleset, compare,
+    Batch, Blockade, Installed, Object, Probe, Request, Ruleset, compare,
     wire::{Content, Malformed, Record, replies},
 };
 use hn_ports::{Changed, EventSink, Firewall};
@@ -43,7 +43,7 @@ use crate::{
     undo::{EntryId, Undo, UndoJournal},
 };
 
-mod foreign;
+pub(crate) mod foreign;
 mod watch;
 
 /// How long the kernel may take for one answer. It answers at once or something holds its lock.
@@ -279,6 +279,16 @@ pub fn installed() -> Result<Installed, DriverError> {
     Err(trouble.into_error(READ, &Object::Table))
 }
 
+/// How the table in the kernel differs from what `plan` means, in words; `None`: it does not.
+///
+/// # Errors
+///
+/// As [`installed`].
+pub(crate) async fn difference(plan: &FirewallPlan) -> Result<Option<String>, DriverError> {
+    let found = read(&Ruleset::of(plan, index), None).await?;
+    Ok(found.err().map(|it| format!("{}: wanted {}, found {}", it.place, it.wanted, it.found)))
+}
+
 /// The index of an interface of the calling thread's network namespace.
 fn index(name: &IfName) -> Option<u32> {
     nix::net::if_::if_nametoindex(name.as_str()).ok()
@@ -318,14 +328,26 @@ async fn read(
 
 /// Sends the transaction, again if somebody else's was in the way. The conversation in which it succeeded goes on.
 async fn transact(wanted: &Ruleset, op: &str) -> Result<Conversation, DriverError> {
+    carry_out(&Batch::replace(wanted, 1), op).await
+}
+
+/// Has the packets of `probe` reported. The journal knows of the table already.
+///
+/// # Errors
+///
+/// What the kernel refused.
+pub(crate) async fn trace(probe: &Probe) -> Result<(), DriverError> {
+    carry_out(&probe.begin(1), "install the table of a trace").await.map(drop)
+}
+
+async fn carry_out(batch: &Batch, op: &str) -> Result<Conversation, DriverError> {
     let mut pause = PAUSE;
-    let batch = Batch::replace(wanted, 1);
     let mut attempt = 0;
     loop {
         attempt += 1;
         match Conversation::open()
             .map_err(|trouble| (trouble, Object::Transaction))
-            .and_then(|mut kernel| kernel.transact(&batch).map(|()| kernel))
+            .and_then(|mut kernel| kernel.transact(batch).map(|()| kernel))
         {
             Ok(kernel) => return Ok(kernel),
             Err((trouble, object)) if !trouble.passes() || attempt >= ATTEMPTS => {

@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod dependencies;
+mod examine;
 pub mod firewall;
 pub mod forwarding;
 mod hostapd;

@@ -12,6 +12,8 @@
 //!   another program holds that port, for instance of all addresses, UDP is shared with one that shares (the kernel
 //!   prefers who is bound more closely), and otherwise they are bound to a port of our own, to which the firewall leads
 //!   what devices ask. Never 5353: that is mDNS's.
+//! * The sockets of **port mapping** are bound to the private interface; the one of discovery, which is reached by
+//!   multicast, to every address of it.
 
 use std::{
     io,
@@ -19,13 +21,16 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
+use hn_ports::services::PORTMAP_HTTP;
 use hn_types::{DriverError, DriverErrorKind, IfName, observed::MovedPort, settings::Protocol};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with,
     sockopt::{
-        set_ip_freebind, set_ipv6_add_membership, set_ipv6_freebind, set_ipv6_v6only,
-        set_socket_recv_buffer_size_force, set_socket_reuseaddr, set_socket_send_buffer_size,
+        set_ip_add_membership_with_ifindex, set_ip_freebind, set_ip_multicast_loop, set_ip_multicast_ttl,
+        set_ipv6_add_membership, set_ipv6_freebind, set_ipv6_multicast_hops, set_ipv6_multicast_loop,
+        set_ipv6_v6only, set_socket_recv_buffer_size_force, set_socket_reuseaddr,
+        set_socket_send_buffer_size,
     },
 };
 
@@ -50,6 +55,12 @@ const DHCP6_CLIENT: u16 = 546;
 /// Length of an Ethernet header.
 const ETHERNET: u32 = 14;
 const DNS: u16 = 53;
+const PORT_CONTROL: u16 = 5351;
+const SSDP: u16 = 1900;
+/// UPnP Device Architecture 2.0 §1.2.1.
+const SSDP_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
+const SSDP_GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xc);
+const SSDP_HOPS: u32 = 2;
 /// Where the name server listens when port 53 is not to be had; the first that is free.
 const INSTEAD: std::ops::Range<u16> = 10_053..10_085;
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
@@ -103,6 +114,15 @@ const SOLICITATION_OR_DHCP6: [Instruction; 13] = [
     (LOAD_HALF, 0, 0, 56),
     (JUMP_EQUAL, 0, 1, DHCP6_SERVER as u32),
     (RETURN, 0, 0, ALL),
+    (RETURN, 0, 0, 0),
+];
+
+/// The headers of IPv4 and ARP.
+const HEADERS: [Instruction; 5] = [
+    (LOAD_HALF, 0, 0, 12),
+    (JUMP_EQUAL, 1, 0, 0x0806),
+    (JUMP_EQUAL, 0, 1, 0x0800),
+    (RETURN, 0, 0, 96),
     (RETURN, 0, 0, 0),
 ];
 
@@ -176,6 +196,15 @@ pub(crate) fn uplink_guard6(interface: IfName) -> io::Result<OwnedFd> {
 /// As [`packet_socket`].
 pub(crate) fn client_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
     filtered_socket(interface, index, &arp_or_udp(DHCP_CLIENT))
+}
+
+/// A socket that hears the first bytes of every IPv4 and ARP frame that comes in on an interface.
+///
+/// # Errors
+///
+/// As [`packet_socket`].
+pub(crate) fn hearing_socket(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
+    filtered_socket(interface, index, &HEADERS)
 }
 
 fn filtered_socket(interface: IfName, index: u32, filter: &[Instruction]) -> Result<OwnedFd, DriverError> {
@@ -316,6 +345,71 @@ pub(crate) fn dns_sockets(interface: IfName, address: IpAddr) -> Result<DnsSocke
 
 fn is_taken(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EADDRINUSE)
+}
+
+/// The sockets of port mapping over IPv4, `address` being the host's on `interface`, or over IPv6: UDP port 5351, UDP
+/// port 1900 as a member of the group of discovery, and the TCP listener of descriptions, control and events.
+pub(crate) fn portmap_sockets(
+    interface: IfName,
+    index: u32,
+    address: Option<Ipv4Addr>,
+) -> Result<[OwnedFd; 3], PortError> {
+    let family = if address.is_some() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let at = |port| SocketAddr::new(address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4), port);
+    let socket = |kind, protocol| {
+        let socket = socket_with(family, kind, nonblocking(), Some(protocol))?;
+        if address.is_some() {
+            set_ip_freebind(&socket, true)?;
+        } else {
+            set_ipv6_v6only(&socket, true)?;
+        }
+        bind_to_device(&socket, interface)?;
+        io::Result::Ok(socket)
+    };
+    let datagrams = |hops: u32| {
+        let socket = socket(SocketType::DGRAM, ipproto::UDP)?;
+        if address.is_some() {
+            set_ip_multicast_ttl(&socket, hops)?;
+            set_ip_multicast_loop(&socket, false)?;
+        } else {
+            set_ipv6_multicast_hops(&socket, hops)?;
+            set_ipv6_multicast_loop(&socket, false)?;
+        }
+        io::Result::Ok(socket)
+    };
+    let control = || {
+        let socket = datagrams(1)?;
+        bind(&socket, &at(PORT_CONTROL))?;
+        io::Result::Ok(socket)
+    };
+    let discovery = || {
+        let socket = datagrams(SSDP_HOPS)?;
+        // Programs that look for devices have the port in common.
+        set_socket_reuseaddr(&socket, true)?;
+        match address {
+            Some(address) => {
+                bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, SSDP))?;
+                set_ip_add_membership_with_ifindex(&socket, &SSDP_GROUP, &address, index)?;
+            }
+            None => {
+                bind(&socket, &at(SSDP))?;
+                set_ipv6_add_membership(&socket, &SSDP_GROUP6, index)?;
+            }
+        }
+        io::Result::Ok(socket)
+    };
+    let web = || {
+        let socket = socket(SocketType::STREAM, ipproto::TCP)?;
+        set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &at(PORTMAP_HTTP))?;
+        listen(&socket, BACKLOG)?;
+        io::Result::Ok(socket)
+    };
+    let taken = |transport, port| move |error| port_error(transport, at(port), interface, &error);
+    let control = control().map_err(taken(Transport::Udp, PORT_CONTROL))?;
+    let discovery = discovery().map_err(taken(Transport::Udp, SSDP))?;
+    let web = web().map_err(taken(Transport::Tcp, PORTMAP_HTTP))?;
+    Ok([control, discovery, web])
 }
 
 fn nonblocking() -> SocketFlags {

@@ -9,7 +9,7 @@ use hn_ports::{EventSink, Lanes, Platform};
 use hn_types::{DriverError, DriverErrorKind};
 
 use crate::{
-    dependencies,
+    dependencies, examine,
     firewall::LinuxFirewall,
     forwarding::LinuxForwarding,
     links::LinuxLinks,
@@ -88,6 +88,7 @@ impl Platform for LinuxPlatform {
         let manager = Manager::open(SystemBus::default(), Rc::clone(&journal));
         let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone()).beside(manager.clone());
         let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
+        let examiner = examine::examiner(Rc::clone(&journal));
         Ok(Lanes {
             radio,
             links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager.clone()),
@@ -95,6 +96,7 @@ impl Platform for LinuxPlatform {
             firewall: LinuxFirewall::new(journal).watching(events).beside(manager),
             services,
             dependencies: dependencies::look(worker),
+            examiner,
             stations: LinuxRadio::stations(),
         })
     }

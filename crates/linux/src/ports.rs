@@ -1,9 +1,15 @@
 //! Who holds a port on this machine: what `/proc` tells, so that a conflict can be named.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
 };
+
+use hn_types::settings::Protocol;
+
+/// Ports that are told at most; ports that are free beyond that many are not worth guarding.
+const SERVED: usize = 8_192;
 
 /// Which of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,21 @@ pub(crate) fn is_bound(transport: Transport, address: SocketAddr) -> bool {
         bound.address.port() == address.port()
             && (bound.address.ip() == address.ip() || bound.address.ip().is_unspecified())
     })
+}
+
+/// Where this host serves others than devices of the segment: ports of sockets bound to every address or to one that
+/// is neither a loopback address nor `private`.
+pub(crate) fn served(private: IpAddr) -> Vec<(Protocol, u16)> {
+    let mut found = BTreeSet::new();
+    for (transport, protocol) in [(Transport::Tcp, Protocol::Tcp), (Transport::Udp, Protocol::Udp)] {
+        let outside = |bound: &Bound| {
+            let address = bound.address.ip();
+            bound.address.port() != 0 && !address.is_loopback() && address != private
+        };
+        let bound = table(transport).into_iter().filter(outside);
+        found.extend(bound.map(|bound| (protocol, bound.address.port())));
+    }
+    found.into_iter().take(SERVED).collect()
 }
 
 /// The processes that hold a socket which stands in the way of `address`, as `dnsmasq (pid 4711)`; at most three of
@@ -138,6 +159,8 @@ mod tests {
         let listener = TcpListener::bind("[::]:0").expect("binds");
         let port = listener.local_addr().expect("has one").port();
         assert!(is_bound(Transport::Tcp, SocketAddr::from(([127, 0, 0, 1], port))));
+        assert!(served([192, 168, 137, 1].into()).contains(&(Protocol::Tcp, port)), "on every address");
+        assert!(!served([192, 168, 137, 1].into()).contains(&(Protocol::Udp, address.port())), "loopback");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod channel;
 mod leases;
+mod portmap;
 mod ports;
 mod process;
 mod sound;
@@ -34,7 +35,8 @@ use hn_ports::{
 use hn_types::{
     DriverError, DriverErrorKind, MacAddr,
     observed::{MovedPort, PlatformEvent, ServiceEvent},
-    plan::{DhcpPlan, DnsPlan, Ipv6Plan, ServicePlan, ServiceSegment},
+    plan::{DhcpPlan, DnsPlan, Ipv6Plan, PortMapPlan, ServicePlan, ServiceSegment},
+    portmap::MapUplink,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -48,6 +50,7 @@ use crate::{
     services::{
         channel::{Breach, Channel},
         leases::LeaseFile,
+        portmap::PortMaps,
         ports::{Backoff, Port, Sockets6},
         process::{Identity, Process},
         sound::{legible, sound},
@@ -215,6 +218,7 @@ struct Serving {
     guard: Port<OwnedFd>,
     dns: Port<()>,
     ipv6: Sockets6,
+    portmap: PortMaps,
 }
 
 /// A plan that has not been answered.
@@ -278,6 +282,7 @@ impl Supervisor {
             for at in [&mut frames.retry_at, &mut guard.retry_at, &mut dns.retry_at] {
                 *at = at.map(|_| Instant::now());
             }
+            serving.portmap.hurry(Instant::now());
         }
     }
 
@@ -381,6 +386,7 @@ impl Supervisor {
             guard: Port::new(),
             dns: Port::new(),
             ipv6: Sockets6::new(),
+            portmap: PortMaps::new(generation),
         })
     }
 
@@ -422,6 +428,7 @@ impl Supervisor {
         if let Activity::Running(serving) = &mut self.activity {
             serving.segment = wanted;
         }
+        self.tell_portmap()?;
         self.take_uplink6(Instant::now())
     }
 
@@ -460,6 +467,11 @@ impl Supervisor {
                 self.hear_ipv6(generation, &cause, |sockets| &mut sockets.dns);
                 Ok(())
             }
+            FromWorker::PortMap { generation, ipv6, cause } => {
+                self.hear_portmap(generation, ipv6, &cause);
+                Ok(())
+            }
+            FromWorker::Ask(request) => self.hear_ask(request),
             FromWorker::Ipv6 { generation, cause } => {
                 self.hear_ipv6(generation, &cause, |sockets| &mut sockets.frames);
                 Ok(())
@@ -630,8 +642,8 @@ impl Supervisor {
             self.worker.as_ref().filter(|worker| !worker.ready).map(|worker| worker.began + READY_WITHIN);
         let waiting = self.waiting.as_ref().map(|waiting| waiting.deadline);
         let (activity, ports) = match &self.activity {
-            Activity::Idle => (None, [None; 6]),
-            Activity::Stopping { deadline, .. } => (Some(*deadline), [None; 6]),
+            Activity::Idle => (None, [None; 8]),
+            Activity::Stopping { deadline, .. } => (Some(*deadline), [None; 8]),
             Activity::Starting { serving, deadline } => (Some(*deadline), serving.retries()),
             Activity::Running(serving) => (None, serving.retries()),
         };
@@ -665,16 +677,12 @@ impl Supervisor {
 }
 
 impl Serving {
-    const fn retries(&self) -> [Option<Instant>; 6] {
+    const fn retries(&self) -> [Option<Instant>; 8] {
         let Sockets6 { frames, guard, dns, uplink, .. } = &self.ipv6;
-        [
-            self.guard.retry_at,
-            self.dns.retry_at,
-            frames.retry_at,
-            guard.retry_at,
-            dns.retry_at,
-            uplink.retry_at,
-        ]
+        let [portmap, portmap6] = self.portmap.retries();
+        let (guard6, dns6) = (guard.retry_at, dns.retry_at);
+        let own = [self.guard.retry_at, self.dns.retry_at];
+        [own[0], own[1], frames.retry_at, guard6, dns6, uplink.retry_at, portmap, portmap6]
     }
 }
 
@@ -715,7 +723,8 @@ fn serve_message(
     mac: MacAddr,
     probe: bool,
 ) -> ToWorker {
-    let mut segment = segment.clone();
+    // Told when its sockets are there, in parts.
+    let mut segment = ServiceSegment { portmap: None, ..segment.clone() };
     if let Some(dns) = &mut segment.dns {
         dns.upstreams.truncate(UPSTREAMS);
     }
@@ -728,7 +737,12 @@ fn same_but_upstreams(a: &ServiceSegment, b: &ServiceSegment) -> bool {
         let dns = segment.dns.clone().map(|dns| DnsPlan { upstreams: Vec::new(), through: None, ..dns });
         let ipv6 = segment.ipv6.as_ref().map(Ipv6Plan::without_uplink);
         let dhcp = DhcpPlan { mtu: None, ..segment.dhcp.clone() };
-        ServiceSegment { dhcp, dns, ipv6, ..segment.clone() }
+        let portmap = segment.portmap.as_ref().map(|portmap| {
+            let (uplink, entries, answers) = (MapUplink::default(), Vec::new(), Vec::new());
+            let PortMapPlan { uuid, ref name, epoch, .. } = **portmap;
+            Box::new(PortMapPlan { uuid, name: name.clone(), epoch, uplink, entries, answers })
+        });
+        ServiceSegment { dhcp, dns, ipv6, portmap, ..segment.clone() }
     };
     without(a) == without(b)
 }
@@ -773,6 +787,7 @@ mod tests {
                 global: None,
                 relay: None,
             }),
+            portmap: None,
         }
     }
 

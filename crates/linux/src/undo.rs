@@ -24,6 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hn_nft::TRACE_TABLE;
 use hn_types::{DriverError, DriverErrorKind, IfName, Subnet4, Subnet6};
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,8 @@ pub enum Undo {
     },
     /// Remove the firewall table `inet hostednet`.
     FirewallTable,
+    /// Remove the table `inet hostednet_trace`.
+    TraceTable,
     /// Have firewalld put an interface back into its zone, if it still is in ours.
     FirewalldZone {
         /// The interface.
@@ -521,8 +524,10 @@ impl Undo {
                 .map_err(|refusal| driver_error("remove the way out of devices", index, &refusal)),
             Self::Rule { ipv6, interface, rule } => remove_rule(*ipv6, *interface, *rule)
                 .map_err(|refusal| driver_error("remove the routing rule", interface, &refusal)),
-            Self::FirewallTable => remove_table()
+            Self::FirewallTable => remove_table(TABLE)
                 .map_err(|refusal| driver_error("remove the firewall table", "inet hostednet", &refusal)),
+            Self::TraceTable => remove_table(TRACE_TABLE)
+                .map_err(|refusal| driver_error("remove the table of a trace", TRACE_TABLE, &refusal)),
             Self::Unmanaged { interface, profile } => restore_now(*interface, profile.as_deref()),
             Self::Process { pid, start_time } => end_process(*pid, *start_time)
                 .map_err(|error| io_failure("end the process", Path::new(&pid.to_string()), &error)),

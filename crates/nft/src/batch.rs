@@ -6,6 +6,7 @@ use core::fmt;
 use crate::{
     expression,
     ruleset::{Rule, Ruleset, TABLE, TABLE_COMMENT},
+    trace::{Probe, TRACE_TABLE},
     wire::{INET, NFTABLES, UNSPEC, Writer, attribute, flag, message},
 };
 
@@ -48,7 +49,7 @@ impl Batch {
     /// The transaction after which the table is `ruleset`. Its messages are numbered from `first`; the kernel
     /// answers the one before the end, and every one that fails.
     pub fn replace(ruleset: &Ruleset, first: u32) -> Self {
-        let mut build = Build { w: Writer::default(), first, objects: Vec::new(), end: 0 };
+        let mut build = Build { w: Writer::default(), first, objects: Vec::new(), end: 0, table: TABLE };
         build.end = match ruleset.chains.as_slice() {
             [] => 2,
             chains => 3 + chains.len() + chains.iter().map(|chain| chain.rules.len()).sum::<usize>(),
@@ -59,6 +60,32 @@ impl Batch {
         if !ruleset.chains.is_empty() {
             build.table(message::NEW_TABLE, flag::CREATE);
             build.chains(ruleset);
+        }
+        build.edge(message::BATCH_END);
+        Self { bytes: build.w.bytes, first, objects: build.objects }
+    }
+
+    /// The transaction after which the table of a trace marks the packets of `probe`; without one, after which it is
+    /// gone.
+    pub(crate) fn trace(first: u32, probe: Option<&Probe>) -> Self {
+        let mut build =
+            Build { w: Writer::default(), first, objects: Vec::new(), end: 2, table: TRACE_TABLE };
+        let rules = probe.map(Probe::rules).unwrap_or_default();
+        if probe.is_some() {
+            build.end = 3 + Probe::CHAINS.len() + rules.len();
+        }
+        build.edge(message::BATCH_BEGIN);
+        build.table(message::NEW_TABLE, flag::CREATE);
+        build.table(message::DELETE_TABLE, 0);
+        if probe.is_some() {
+            const ACCEPT: u32 = 1;
+            build.table(message::NEW_TABLE, flag::CREATE);
+            for (name, hook, priority) in Probe::CHAINS {
+                build.chain(name, Some(((hook, priority, ACCEPT), "filter")));
+            }
+            for (chain, expressions) in rules {
+                build.rule(chain, "", |w| w.bytes.extend(expressions));
+            }
         }
         build.edge(message::BATCH_END);
         Self { bytes: build.w.bytes, first, objects: build.objects }
@@ -92,6 +119,8 @@ struct Build {
     objects: Vec<Object>,
     /// Position of the message that is to be acknowledged.
     end: usize,
+    /// The table it is about.
+    table: &'static str,
 }
 
 impl Build {
@@ -113,8 +142,9 @@ impl Build {
     }
 
     fn table(&mut self, kind: u16, flags: u16) {
+        let table = self.table;
         self.message(kind, flags, Object::Table, |w| {
-            w.text(attribute::TABLE_NAME, TABLE);
+            w.text(attribute::TABLE_NAME, table);
             if kind == message::NEW_TABLE {
                 w.number(attribute::TABLE_FLAGS, 0);
                 comment(w, attribute::TABLE_USERDATA, TABLE_COMMENT);
@@ -124,32 +154,42 @@ impl Build {
 
     fn chains(&mut self, ruleset: &Ruleset) {
         for chain in &ruleset.chains {
-            self.message(message::NEW_CHAIN, flag::CREATE, Object::Chain(chain.name.clone()), |w| {
-                w.text(attribute::CHAIN_TABLE, TABLE);
-                w.text(attribute::CHAIN_NAME, &chain.name);
-                let Some(hook) = chain.hook else { return };
-                let (number, priority, policy) = hook.parts();
-                w.nested(attribute::CHAIN_HOOK, |w| {
-                    w.number(attribute::HOOK_NUMBER, number);
-                    w.attribute(attribute::HOOK_PRIORITY, &priority.to_be_bytes());
-                });
-                w.number(attribute::CHAIN_POLICY, policy);
-                w.text(attribute::CHAIN_TYPE, hook.chain_type());
-            });
+            self.chain(&chain.name, chain.hook.map(|hook| (hook.parts(), hook.chain_type())));
         }
         for chain in &ruleset.chains {
             for rule in &chain.rules {
-                let object = Object::Rule(chain.name.clone(), rule.comment.clone());
-                self.message(message::NEW_RULE, flag::CREATE | flag::APPEND, object, |w| {
-                    w.text(attribute::RULE_TABLE, TABLE);
-                    w.text(attribute::RULE_CHAIN, &chain.name);
-                    w.nested(attribute::RULE_EXPRESSIONS, |w| expression::encode(&rule.statements, w));
-                    if !rule.comment.is_empty() {
-                        comment(w, attribute::RULE_USERDATA, limited(&rule.comment));
-                    }
-                });
+                self.rule(&chain.name, &rule.comment, |w| expression::encode(&rule.statements, w));
             }
         }
+    }
+
+    /// A chain; a base chain with hook, priority, policy and type.
+    fn chain(&mut self, name: &str, base: Option<((u32, i32, u32), &str)>) {
+        let table = self.table;
+        self.message(message::NEW_CHAIN, flag::CREATE, Object::Chain(name.into()), |w| {
+            w.text(attribute::CHAIN_TABLE, table);
+            w.text(attribute::CHAIN_NAME, name);
+            let Some(((number, priority, policy), kind)) = base else { return };
+            w.nested(attribute::CHAIN_HOOK, |w| {
+                w.number(attribute::HOOK_NUMBER, number);
+                w.attribute(attribute::HOOK_PRIORITY, &priority.to_be_bytes());
+            });
+            w.number(attribute::CHAIN_POLICY, policy);
+            w.text(attribute::CHAIN_TYPE, kind);
+        });
+    }
+
+    fn rule(&mut self, chain: &str, text: &str, expressions: impl FnOnce(&mut Writer)) {
+        let table = self.table;
+        let object = Object::Rule(chain.into(), text.into());
+        self.message(message::NEW_RULE, flag::CREATE | flag::APPEND, object, |w| {
+            w.text(attribute::RULE_TABLE, table);
+            w.text(attribute::RULE_CHAIN, chain);
+            w.nested(attribute::RULE_EXPRESSIONS, expressions);
+            if !text.is_empty() {
+                comment(w, attribute::RULE_USERDATA, limited(text));
+            }
+        });
     }
 }
 

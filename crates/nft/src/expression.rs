@@ -67,6 +67,8 @@ pub(crate) enum Expression {
     Meta(MetaKey),
     /// `[ payload load 2b @ transport header + 2 => reg 1 ]`.
     Port,
+    /// The port it comes from.
+    PortFrom,
     /// `[ payload load 1b @ transport header + 13 => reg 1 ]`.
     TcpFlags,
     /// `[ payload load LEN @ network header + OFFSET => reg 1 ]`.
@@ -150,11 +152,11 @@ impl Expression {
                 w.number(2, key.number());
                 w.number(1, REGISTER);
             }),
-            Self::Port => element(w, "payload", |w| {
+            Self::Port | Self::PortFrom => element(w, "payload", |w| {
                 const TRANSPORT_HEADER: u32 = 2;
                 w.number(1, REGISTER);
                 w.number(2, TRANSPORT_HEADER);
-                w.number(3, 2);
+                w.number(3, if matches!(self, Self::Port) { 2 } else { 0 });
                 w.number(4, 2);
             }),
             Self::TcpFlags => element(w, "payload", |w| {
@@ -295,6 +297,7 @@ impl Expression {
                 let port = register(to) && base.and_then(be32) == Some(2) && !others;
                 match (ours, offset.and_then(be32), length.and_then(be32)) {
                     (false, Some(2), Some(2)) if port => Some(Self::Port),
+                    (false, Some(0), Some(2)) if port => Some(Self::PortFrom),
                     (false, Some(FLAGS_AT), Some(1)) if port => Some(Self::TcpFlags),
                     (true, Some(offset), Some(length)) => Some(Self::Payload { offset, length }),
                     (true, _, None) | (true, None, _) | (false, _, _) => None,
@@ -395,7 +398,7 @@ impl Expression {
     }
 }
 
-fn element(w: &mut Writer, name: &str, data: impl FnOnce(&mut Writer)) {
+pub(crate) fn element(w: &mut Writer, name: &str, data: impl FnOnce(&mut Writer)) {
     w.nested(LIST_ELEMENT, |w| {
         w.text(1, name);
         w.nested(2, data);
@@ -488,6 +491,10 @@ fn lower(statement: &Statement) -> Vec<Expression> {
             [Expression::Meta(MetaKey::L4Proto), is(&[*number]), Expression::Port, is(&port.to_be_bytes())]
                 .into()
         }
+        Statement::Match(Match::PortFrom(number, port)) => {
+            let port = is(&port.to_be_bytes());
+            [Expression::Meta(MetaKey::L4Proto), is(&[*number]), Expression::PortFrom, port].into()
+        }
         Statement::Match(Match::Redirected) => [
             Expression::CtStatus,
             Expression::Bitwise(REDIRECTED.to_ne_bytes().into()),
@@ -574,7 +581,9 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
                         Statement::Other("ct".into())
                     }
                     Expression::SetMark => Statement::Other("meta".into()),
-                    Expression::Port | Expression::TcpFlags => Statement::Other("payload".into()),
+                    Expression::Port | Expression::PortFrom | Expression::TcpFlags => {
+                        Statement::Other("payload".into())
+                    }
                     Expression::RouteSegment => Statement::Other("rt".into()),
                     Expression::NetworkOrder => Statement::Other("byteorder".into()),
                     Expression::WriteSegment => Statement::Other("exthdr".into()),
@@ -605,12 +614,14 @@ fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
         [
             Expression::Meta(MetaKey::L4Proto),
             Expression::Compare(Op::Is, number),
-            Expression::Port,
+            end @ (Expression::Port | Expression::PortFrom),
             Expression::Compare(Op::Is, port),
             ..,
         ] => {
             let ([number], port) = (as_array::<1>(number)?, as_array(port)?);
-            Some((Match::Port(*number, u16::from_be_bytes(*port)), 4))
+            let port = u16::from_be_bytes(*port);
+            let to = matches!(end, Expression::Port);
+            Some((if to { Match::Port(*number, port) } else { Match::PortFrom(*number, port) }, 4))
         }
         [
             Expression::Meta(MetaKey::L4Proto),

@@ -36,7 +36,7 @@ impl Family {
         }
     }
 
-    fn of(number: u8) -> Option<Self> {
+    pub(crate) fn of(number: u8) -> Option<Self> {
         [Self::Inet, Self::Ipv4, Self::Ipv6].into_iter().find(|family| family.number() == number)
     }
 }

@@ -3,7 +3,7 @@
 //! This crate owns the one table `inet hostednet`: what its rules are ([`Ruleset::of`]), how they are said to
 //! the kernel in one transaction ([`Batch`]), how a dump is read ([`Installed`]) and whether the two agree
 //! ([`compare`](fn@compare)). It also reads everybody else's tables ([`Foreign`]) and tells what in them would drop the
-//! traffic of a segment ([`audit`](fn@audit)). It never opens a socket, never looks at an interface and never judges a packet
+//! traffic of a segment ([`audit`](fn@audit)), and follows packets through all of them ([`Trails`]). It never opens a socket, never looks at an interface and never judges a packet
 //! that is neither from nor to a private segment.
 //!
 //! # Why the bytes are written here
@@ -48,7 +48,9 @@ mod mapping;
 mod owner;
 mod policy;
 mod ruleset;
+mod trace;
 pub mod wire;
+mod words;
 
 pub use audit::{Blockade, Traffic, audit};
 pub use batch::{Batch, Object, Request};
@@ -56,6 +58,7 @@ pub use compare::{Difference, compare};
 pub use foreign::{Family, Foreign, Question, SetId, TableId};
 pub use installed::{Drops, Installed};
 pub use owner::{Owner, Remedy};
+pub use trace::{Explanation, Killer, Probe, TRACE_TABLE, Trail, Trails, Way};
 pub use ruleset::{
     Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, TABLE, TABLE_COMMENT, Verdict,
 };

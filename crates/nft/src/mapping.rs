@@ -6,10 +6,13 @@
 //! other table's translation opens anything.
 
 use alloc::{format, vec, vec::Vec};
+use core::net::IpAddr;
 
 use hn_types::{
-    IfName, Subnet4,
-    plan::{FirewallPlan, NameRedirect, PortForward},
+    IfName, Subnet4, Subnet6,
+    plan::{FirewallPlan, NameRedirect, Pinhole, PortForward},
+    portmap::MapRemote,
+    settings::Protocol,
 };
 
 use crate::{
@@ -31,6 +34,21 @@ fn ours(plan: &FirewallPlan) -> impl Iterator<Item = (&PortForward, Subnet4)> {
     })
 }
 
+/// That a packet comes from these.
+fn remote(remote: Option<MapRemote>, protocol: Protocol) -> Vec<Match> {
+    let Some(MapRemote { address, prefix, port }) = remote else { return Vec::new() };
+    let network = match address {
+        IpAddr::V4(address) => {
+            Subnet4::new(address, prefix).map(|network| Match::Address(Side::In, network.network()))
+        }
+        IpAddr::V6(address) => {
+            Subnet6::new(address, prefix).map(|network| Match::Address6(Side::In, network.network()))
+        }
+    };
+    let port = (port != 0).then_some(Match::PortFrom(protocol.number(), port));
+    network.filter(|_| prefix > 0).into_iter().chain(port).collect()
+}
+
 fn text(forward: &PortForward) -> alloc::string::String {
     format!("{} {} to {}", forward.protocol, forward.external_port, forward.private)
 }
@@ -50,7 +68,11 @@ pub(crate) fn prerouting(plan: &FirewallPlan) -> Vec<Rule> {
             ]);
             statements
         };
-        rules.push(Rule { statements: condition(forward.public, Vec::new()), comment: text(forward) });
+        let remote = remote(forward.remote, forward.protocol);
+        rules.push(Rule { statements: condition(forward.public, remote), comment: text(forward) });
+        if forward.remote.is_some() {
+            continue;
+        }
         // The host's address in the segment stays the host's own.
         let elsewhere = vec![Match::NotTo(subnet.address())];
         rules.push(Rule {
@@ -81,6 +103,7 @@ pub(crate) fn inward(plan: &FirewallPlan, private: IfName) -> Vec<Rule> {
         let device = Subnet4::new(forward.address, 32).map(|device| Match::Address(Side::Out, device));
         let mut statements =
             vec![on(Side::In, Op::Is, Compared::Name(forward.public)), Statement::Match(Match::Ipv4)];
+        statements.extend(remote(forward.remote, forward.protocol).into_iter().map(Statement::Match));
         statements.extend(device.map(Statement::Match));
         statements.extend([
             Statement::Match(Match::Port(forward.protocol.number(), forward.internal_port)),
@@ -88,6 +111,35 @@ pub(crate) fn inward(plan: &FirewallPlan, private: IfName) -> Vec<Rule> {
             Statement::Verdict(Verdict::Accept),
         ]);
         rules.push(Rule { statements, comment: text(forward) });
+    }
+    rules
+}
+
+/// What a device of `private` lets in over IPv6: the first packet of a connection, the rest is established. Nothing
+/// unless packets of the segment are forwarded, and nothing for an address that is not of its prefix.
+pub(crate) fn pinholes(
+    plan: &FirewallPlan,
+    private: IfName,
+    (public, prefix): (IfName, Subnet6),
+) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let ours =
+        |hole: &&Pinhole| hole.private == private && hole.public == public && prefix.contains(hole.address);
+    for hole in plan.pinholes.iter().filter(ours) {
+        let mut statements =
+            vec![on(Side::In, Op::Is, Compared::Name(public)), Statement::Match(Match::Ipv6)];
+        let device = Subnet6::new(hole.address, 128).map(|device| Match::Address6(Side::Out, device));
+        let conditions = remote(hole.remote, hole.protocol).into_iter().chain(device);
+        statements.extend(conditions.map(Statement::Match));
+        statements.extend([
+            Statement::Match(Match::Port(hole.protocol.number(), hole.port)),
+            Statement::Match(Match::State(CtStates::NEW)),
+            Statement::Verdict(Verdict::Accept),
+        ]);
+        rules.push(Rule {
+            statements,
+            comment: format!("{} {} of {}", hole.protocol, hole.port, hole.address),
+        });
     }
     rules
 }

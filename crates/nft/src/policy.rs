@@ -43,7 +43,11 @@ impl Ruleset {
             guards.extend(parts.guard());
             steer.extend(parts.steer());
             branches.push(parts.outward(isolation::outward(plan, segment)));
-            branches.push(parts.inward(mapping::inward(plan, segment.interface)));
+            let mut mapped = mapping::inward(plan, segment.interface);
+            mapped.extend(
+                parts.passage6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
+            );
+            branches.push(parts.inward(mapped));
             input.extend(parts.input());
             postrouting.extend(parts.postrouting());
             postrouting.extend(parts.postrouting6());

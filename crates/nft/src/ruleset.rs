@@ -110,6 +110,8 @@ pub enum Match {
     Protocol(u8),
     /// It is of this protocol, TCP or UDP, and for this port.
     Port(u8, u16),
+    /// It is of this protocol, TCP or UDP, and from this port.
+    PortFrom(u8, u16),
     /// Its destination was rewritten.
     Redirected,
     /// The other end of its connection answers to this address: the one its source was translated to. Only after
@@ -315,6 +317,9 @@ impl fmt::Display for Match {
             Self::Port(6, port) => write!(f, "tcp dport {port}"),
             Self::Port(17, port) => write!(f, "udp dport {port}"),
             Self::Port(number, port) => write!(f, "meta l4proto {number} th dport {port}"),
+            Self::PortFrom(6, port) => write!(f, "tcp sport {port}"),
+            Self::PortFrom(17, port) => write!(f, "udp sport {port}"),
+            Self::PortFrom(number, port) => write!(f, "meta l4proto {number} th sport {port}"),
             Self::Redirected => f.write_str("ct status dnat"),
             Self::AnsweredAt(address) => write!(f, "ct reply ip daddr {address}"),
             Self::State(states) => write!(f, "ct state {states}"),

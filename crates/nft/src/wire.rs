@@ -50,6 +50,7 @@ pub(crate) mod message {
     pub(crate) const GET_ELEMENTS: u16 = BASE | 13;
     pub(crate) const NEW_GENERATION: u16 = BASE | 15;
     pub(crate) const GET_GENERATION: u16 = BASE | 16;
+    pub(crate) const TRACE: u16 = BASE | 17;
 }
 
 /// Attribute types.

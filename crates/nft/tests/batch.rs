@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use hn_nft::{
     Batch, Chain, Compared, CtStates, Foreign, Hook, Installed, Match, Object, Op, Request, Rule, Ruleset,
@@ -11,7 +14,11 @@ use hn_nft::{
 };
 use hn_types::{
     IfName, Subnet4, Subnet6,
-    plan::{FirewallPlan, FirewallSegment, FirewallSegment6, Isolated, Pinned, PortForward, Reach, Steering},
+    plan::{
+        FirewallPlan, FirewallSegment, FirewallSegment6, Isolated, Pinhole, Pinned, PortForward, Reach,
+        Steering,
+    },
+    portmap::MapRemote,
     settings::Protocol,
 };
 use proptest::prelude::*;
@@ -114,6 +121,40 @@ fn golden(file: &str, found: &str) {
         assert_eq!(expected, found, "{file} line {}", number + 1);
     }
     assert_eq!(expected.lines().count(), found.lines().count());
+}
+
+#[test]
+fn a_pinhole_opens_one_port_of_one_device_of_the_prefix_to_new_connections() {
+    let hole = |address: &str, remote: Option<&str>| Pinhole {
+        public: name("eth0"),
+        private: name("hnap0"),
+        protocol: Protocol::Tcp,
+        address: address.parse().unwrap(),
+        port: 8080,
+        remote: remote.map(|remote| MapRemote { address: remote.parse().unwrap(), prefix: 64, port: 53 }),
+    };
+    let lines = |plan: &FirewallPlan| {
+        let text = Ruleset::of(plan, known).to_string();
+        text.lines()
+            .filter(|line| line.contains("8080"))
+            .map(|line| line.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut plan = dual();
+    plan.pinholes = vec![
+        hole("fd12:3456:789a:1::9", None),
+        hole("fd12:3456:789a:1::a", Some("2001:db8::1")),
+        hole("fd12:3456:789a:2::9", None),
+    ];
+    let opened = lines(&plan);
+    assert_eq!(opened.len(), 2, "the third is of no prefix of ours: {opened:?}");
+    for part in ["iifname \"eth0\"", "fd12:3456:789a:1::9", "tcp", "new", "accept"] {
+        assert!(opened[0].contains(part), "{part}: {opened:?}");
+    }
+    assert!(opened[1].contains("saddr 2001:db8::/64") && opened[1].contains("tcp sport 53"), "{opened:?}");
+    assert!(!opened[0].contains("saddr") && !opened[0].contains("sport"), "{opened:?}");
+    plan.segments[0].reach = Reach::Host;
+    assert!(lines(&plan).is_empty(), "nothing is forwarded, so nothing is open");
 }
 
 #[test]
@@ -267,7 +308,7 @@ fn an_ordinary_packet_meets_no_more_than_this() {
             | Statement::Redirect(..)
             | Statement::ClampSegment => 3,
             Statement::Match(Match::TcpSyn) => 5,
-            Statement::Match(Match::Port(..)) => 4,
+            Statement::Match(Match::Port(..) | Match::PortFrom(..)) => 4,
             Statement::Counter | Statement::Masquerade | Statement::Verdict(_) | Statement::Other(_) => 1,
         };
         rule.statements.iter().map(expressions).sum()
@@ -356,9 +397,10 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
         .prop_map(|(address, global, nat66, guard)| FirewallSegment6 { address, nat66, global, guard });
     let segment = (interface(), proptest::option::of(subnet()), reach, proptest::option::of(ipv6))
         .prop_map(|(interface, subnet, reach, ipv6)| FirewallSegment { interface, subnet, reach, ipv6 });
+    let remote = |bits: u8| (any::<u128>(), 0..=bits, any::<u16>());
     let forward = (
         (interface(), any::<bool>(), any::<u32>(), any::<u16>(), any::<u16>()),
-        any::<proptest::sample::Index>(),
+        (any::<proptest::sample::Index>(), proptest::option::of(remote(32))),
     );
     let forwards = proptest::collection::vec(forward, 0..4);
     let closed = proptest::collection::btree_set(interface(), 0..3);
@@ -370,27 +412,56 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
         network6.prop_map(|(address, prefix)| Subnet6::new(address.into(), prefix).unwrap().network());
     let isolated = (proptest::collection::vec(network4, 0..3), proptest::collection::vec(network6, 0..3));
     let isolated = isolated.prop_map(|(ipv4, ipv6)| Isolated { ipv4, ipv6 });
+    let hole = (any::<bool>(), any::<u128>(), any::<u16>(), proptest::option::of(remote(128)));
+    let holes = proptest::collection::vec((hole, any::<proptest::sample::Index>()), 0..4);
     let pinned = (interface(), any::<u32>(), 0_u32..8).prop_map(|(interface, address, mark)| Pinned {
         interface,
         address: address.into(),
         mark: Steering::MARKS + mark,
     });
     let pinned = proptest::collection::btree_set(pinned, 0..3);
-    let parts = (proptest::collection::vec(segment, 0..5), forwards, closed, isolated, pinned);
-    parts.prop_map(|(segments, forwards, closed, isolated, pinned)| {
+    let parts = (proptest::collection::vec(segment, 0..5), forwards, holes, closed, isolated, pinned);
+    parts.prop_map(|(segments, forwards, holes, closed, isolated, pinned)| {
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
-            .map(|((public, tcp, address, external_port, internal_port), segment)| PortForward {
+            .map(|((public, tcp, address, external_port, internal_port), (segment, remote))| PortForward {
                 public,
                 private: segment.get(&segments).interface,
                 protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
                 external_port,
                 address: address.into(),
                 internal_port,
+                remote: remote.map(|(address, prefix, port)| MapRemote {
+                    address: Ipv4Addr::from(address as u32).into(),
+                    prefix,
+                    port,
+                }),
             })
             .collect();
-        FirewallPlan { segments, forwards, closed, isolated, pinned, ..FirewallPlan::default() }
+        let pinholes = holes
+            .into_iter()
+            .filter(|_| !segments.is_empty())
+            .filter_map(|((tcp, address, port, remote), segment)| {
+                let FirewallSegment { interface: private, reach, ipv6, .. } = segment.get(&segments);
+                let Reach::Public(public) = *reach else { return None };
+                // Half of them of the prefix, which the others miss.
+                let inside = ipv6.filter(|_| port % 2 == 0).map(|ipv6| ipv6.address.address());
+                Some(Pinhole {
+                    public,
+                    private: *private,
+                    protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
+                    address: inside.unwrap_or_else(|| address.into()),
+                    port,
+                    remote: remote.map(|(address, prefix, port)| MapRemote {
+                        address: Ipv6Addr::from(address).into(),
+                        prefix,
+                        port,
+                    }),
+                })
+            })
+            .collect();
+        FirewallPlan { segments, forwards, pinholes, closed, isolated, pinned, ..FirewallPlan::default() }
     })
 }
 

@@ -11,10 +11,11 @@
 
 pub mod services;
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, pin::Pin, rc::Rc};
 
 use hn_types::{
     DriverError, IfName,
+    diagnosis::{Examination, Findings},
     observed::PlatformEvent,
     part::MissingDependency,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -98,6 +99,32 @@ impl std::fmt::Debug for Dependencies {
     }
 }
 
+/// Looks for what keeps a device from being online. Unlike a lane it makes nothing so: what it needs to look – a probe,
+/// a trace – is undone before it answers.
+#[derive(Clone)]
+pub struct Examiner(Rc<dyn Fn(Examination) -> Examining>);
+
+/// An examination under way. It ends by itself within ten seconds; given up, it undoes what it did at once.
+pub type Examining = Pin<Box<dyn Future<Output = Findings>>>;
+
+impl Examiner {
+    /// Examines with `examine`.
+    pub fn new(examine: impl Fn(Examination) -> Examining + 'static) -> Self {
+        Self(Rc::new(examine))
+    }
+
+    /// Looks. One at a time: whoever calls this sees to it.
+    pub fn examine(&self, question: Examination) -> Examining {
+        (self.0)(question)
+    }
+}
+
+impl std::fmt::Debug for Examiner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Examiner")
+    }
+}
+
 /// Virtual adapter and access point.
 #[expect(
     async_fn_in_trait,
@@ -169,6 +196,8 @@ pub struct Lanes<R, L, W, F, S> {
     pub stations: Stations,
     /// Not a lane either.
     pub dependencies: Dependencies,
+    /// Not a lane: it looks when somebody asks.
+    pub examiner: Examiner,
 }
 
 /// A platform: what the daemon is generic over.

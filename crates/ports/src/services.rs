@@ -8,14 +8,21 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use hn_types::{
-    IfName, MacAddr,
+    IfName, MacAddr, Monotonic, Subnet6,
     observed::ServiceEvent,
     plan::{Ipv6Plan, ServiceSegment},
+    portmap::{MapAnswer, MapEntry, MapRequest, MapUplink},
 };
 use serde::{Deserialize, Serialize};
 
 /// No message is longer, in bytes.
 pub const MESSAGE_LIMIT: usize = 16 * 1024;
+
+/// The TCP port of UPnP's descriptions, control and events (IANA: `icslap`, the one Windows uses).
+pub const PORTMAP_HTTP: u16 = 2869;
+
+/// Mappings in one message.
+pub const ENTRIES: usize = 20;
 
 /// From the control process to the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +88,41 @@ pub enum ToWorker {
         /// Option 26; absent: none.
         Option<u16>,
     ),
+    /// UPnP IGD, NAT-PMP and PCP for the segment. Descriptors: the UDP sockets of port 5351 and 1900 (a member of
+    /// 239.255.255.250) and the TCP listener of port [`PORTMAP_HTTP`], all of IPv4 on the private interface.
+    ServePortMap {
+        /// Of the [`ToWorker::Serve`] this belongs to.
+        generation: u64,
+        /// Who the gateway is (a UUID).
+        uuid: [u8; 16],
+        /// What devices know the host by.
+        name: String,
+        /// Since when the table has lost nothing.
+        epoch: Monotonic,
+    },
+    /// The same of IPv6, for a segment for which IPv4 is served; the UDP socket of port 1900 is a member of
+    /// `ff02::c`.
+    ServePortMap6 {
+        /// Of the [`ToWorker::Serve`] this belongs to.
+        generation: u64,
+        /// The host's link-local address.
+        link_local: Ipv6Addr,
+        /// The host's other addresses, each with the prefix of the devices' addresses; at most 8.
+        prefixes: Vec<Subnet6>,
+    },
+    /// The way out, as devices that map ports may see it.
+    PortMapUplink(MapUplink),
+    /// The table of port mappings, in parts of at most [`ENTRIES`].
+    PortMapEntries {
+        /// A part of the table.
+        entries: Vec<MapEntry>,
+        /// Whether this is the first part.
+        first: bool,
+        /// Whether the next message continues it.
+        more: bool,
+    },
+    /// Answers to [`FromWorker::Ask`].
+    PortMapAnswers(Vec<MapAnswer>),
     /// Ask other upstreams from here on.
     Upstreams {
         /// Best first; at most 8.
@@ -124,6 +166,17 @@ pub enum FromWorker {
         /// Why not.
         cause: String,
     },
+    /// UPnP, NAT-PMP and PCP are served over one family, with an empty cause.
+    PortMap {
+        /// Of the command.
+        generation: u64,
+        /// Over IPv6, not IPv4.
+        ipv6: bool,
+        /// Why not.
+        cause: String,
+    },
+    /// A device asks for a port mapping.
+    Ask(MapRequest),
     /// Router advertisements and DHCPv6 are served, with an empty cause.
     Ipv6 {
         /// Of the command.

@@ -13,6 +13,8 @@
 //! link add INTERFACE [MEDIA [incoming]]   an interface comes: wired, or `direct`, `bridge` and so on
 //! link remove INTERFACE                   an interface goes
 //! dependency NAME up|down                 what sharing cannot do without comes or goes: bfe, rasman, netman, winmgmt
+//! ill CHECK on|off                        what `doctor` looks at is not as it should be, or is again: address,
+//!                                         forwarding, rules, firewall, packet, gateway, dns, outside
 //! fail LANE [CAUSE]                       the next operation of a lane fails
 //! hang LANE                               the next operation of a lane hangs until…
 //! release LANE                            …this
@@ -32,7 +34,10 @@ use tokio::{
     task::spawn_local,
 };
 
-use crate::world::{Fault, World};
+use crate::{
+    examine::ILLS,
+    world::{Fault, World},
+};
 
 /// A longer line ends the connection.
 const LINE_LIMIT: u64 = 4_096;
@@ -117,6 +122,13 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
                 .find(|dependency| dependency.service_name().eq_ignore_ascii_case(name))
                 .ok_or_else(|| format!("{name:?} is not a dependency"))?;
             world.set_dependency(dependency, *state == "up");
+        }
+        ["ill", check, state] => {
+            let check = ILLS
+                .into_iter()
+                .find(|ill| ill.as_str() == *check)
+                .ok_or_else(|| format!("{check:?} cannot be made ill"))?;
+            world.set_ill(check, parse_state(state)?);
         }
         ["fail", lane, cause @ ..] => {
             let cause = if cause.is_empty() { "the console said so".to_owned() } else { cause.join(" ") };

@@ -2,7 +2,9 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use hn_ports::{Changed, Dependencies, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
+use hn_ports::{
+    Changed, Dependencies, Examiner, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations,
+};
 use hn_types::{
     DriverError, DriverErrorKind, Step,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -33,7 +35,7 @@ pub struct SimFirewall(Shared);
 pub struct SimServices(Shared);
 
 pub(crate) fn lanes(world: &Shared) -> Lanes<SimRadio, SimLinks, SimForwarding, SimFirewall, SimServices> {
-    let (measured, looked) = (Rc::clone(world), Rc::clone(world));
+    let (measured, looked, examined) = (Rc::clone(world), Rc::clone(world), Rc::clone(world));
     Lanes {
         radio: SimRadio(Rc::clone(world)),
         links: SimLinks(Rc::clone(world)),
@@ -42,6 +44,10 @@ pub(crate) fn lanes(world: &Shared) -> Lanes<SimRadio, SimLinks, SimForwarding, 
         services: SimServices(Rc::clone(world)),
         stations: Stations::new(move || measured.borrow().stations()),
         dependencies: Dependencies::new(move || looked.borrow().missing()),
+        examiner: Examiner::new(move |question| {
+            let findings = examined.borrow().findings(&question);
+            Box::pin(async move { findings })
+        }),
     }
 }
 

@@ -15,6 +15,7 @@
 #![warn(missing_docs)]
 
 pub mod console;
+mod examine;
 mod lanes;
 mod world;
 

@@ -9,6 +9,7 @@ use std::{
 use hn_ports::EventSink;
 use hn_types::{
     DriverError, DriverErrorKind, IfName, Key, KeyRole, MacAddr, Ssid, Step, Subnet4, Wall,
+    diagnosis::{CheckName, Examination, Findings},
     network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet, Way, Way6},
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
     part::{Dependency, MissingDependency},
@@ -21,6 +22,8 @@ use hn_types::{
 };
 use serde::Serialize;
 use tokio::sync::Notify;
+
+use crate::examine;
 
 /// Devices the simulated segment can hold.
 const DEVICES: usize = 253;
@@ -91,6 +94,7 @@ pub struct World {
     devices: BTreeMap<MacAddr, Device>,
     faults: BTreeMap<Step, Fault>,
     missing: BTreeSet<Dependency>,
+    ills: BTreeSet<CheckName>,
 }
 
 fn name(text: &str) -> IfName {
@@ -173,6 +177,7 @@ impl World {
             devices: BTreeMap::new(),
             faults: BTreeMap::new(),
             missing: BTreeSet::new(),
+            ills: BTreeSet::new(),
         }
     }
 
@@ -247,6 +252,11 @@ impl World {
         self.missing.iter().map(missing).collect()
     }
 
+    /// What looking at the machine finds.
+    pub(crate) fn findings(&self, question: &Examination) -> Findings {
+        examine::findings(question, &self.ills)
+    }
+
     /// The plans that hold.
     pub const fn applied(&self) -> &Applied {
         &self.applied
@@ -260,6 +270,14 @@ impl World {
 
     pub(crate) fn set_fault(&mut self, lane: Step, fault: Fault) {
         self.faults.insert(lane, fault);
+    }
+
+    pub(crate) fn set_ill(&mut self, check: CheckName, ill: bool) {
+        if ill {
+            self.ills.insert(check);
+        } else {
+            self.ills.remove(&check);
+        }
     }
 
     pub(crate) fn set_dependency(&mut self, dependency: Dependency, there: bool) {

@@ -99,6 +99,7 @@ fn start_resolver(place: &Namespace) -> Result<Background> {
         "--log-queries",
         "--log-facility=-",
         "--local=/test/",
+        "--local=/example.com/",
         "--local-ttl=300",
     ]);
     command.arg(format!("--listen-address={RESOLVER}"));

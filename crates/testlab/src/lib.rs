@@ -1,7 +1,7 @@
 //! The development laboratory: everything a test needs that is *not* this project.
 //!
 //! It owns network namespaces ([`ns`]), radios ([`radio`]) in a virtual machine ([`vm`]), an "Internet"
-//! ([`internet`]), clients written by others ([`station`], [`lease`]), other people's software ([`neighbour`]), pictures of the machine's state to
+//! ([`internet`]), a device that tells who asks ([`mirror`]), clients written by others ([`station`], [`lease`]), other people's software ([`neighbour`]), pictures of the machine's state to
 //! compare ([`state`]) and the scenarios that put them together ([`scenario`], [`demo`]).
 //!
 //! It never links the code under test: the programs `hostednetd` and `hostednet` are started as a user would
@@ -12,6 +12,7 @@ pub mod demo;
 pub mod firewall;
 pub mod internet;
 pub mod lease;
+pub mod mirror;
 pub mod neighbour;
 pub mod ns;
 pub mod product;

@@ -1,25 +1,14 @@
 //! Ports that lead to devices, and connections that are closed, judged by real connections.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
-
 use hn_testlab::{
     Tier, internet,
     lease::Client,
+    mirror::{INSIDE, reached, serving, tcp, udp},
     ns::Namespace,
     require, wait,
     wired::{PORT, PRIVATE, PUBLIC, SETTLE, Wired},
 };
-
-/// The port of the device.
-const INSIDE: u16 = 8000;
-/// How long an answer may take before the way counts as closed. On a cable it takes microseconds.
-const CLOSED: Duration = Duration::from_millis(400);
 
 fn scene() -> Option<Wired> {
     if require(Tier::Namespaces).is_missing() {
@@ -28,56 +17,6 @@ fn scene() -> Option<Wired> {
     let scene = Wired::set().unwrap();
     scene.share(&[PRIVATE[0]]).unwrap();
     Some(scene)
-}
-
-/// Answers over TCP and UDP on [`INSIDE`] with the address that asked, as long as `work` takes.
-fn serving<T>(place: &Namespace, work: impl FnOnce() -> T) -> T {
-    let over = AtomicBool::new(false);
-    let stream = place.enter(|| TcpListener::bind(("0.0.0.0", INSIDE)).unwrap()).unwrap();
-    let datagram = place.enter(|| UdpSocket::bind(("0.0.0.0", INSIDE)).unwrap()).unwrap();
-    stream.set_nonblocking(true).unwrap();
-    datagram.set_nonblocking(true).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut buffer = [0; 16];
-            while !over.load(Ordering::SeqCst) {
-                if let Ok((mut asking, from)) = stream.accept() {
-                    let _ = asking.write_all(from.ip().to_string().as_bytes());
-                }
-                if let Ok((_, from)) = datagram.recv_from(&mut buffer) {
-                    let _ = datagram.send_to(from.ip().to_string().as_bytes(), from);
-                }
-                std::thread::yield_now();
-            }
-        });
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        over.store(true, Ordering::SeqCst);
-        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-/// Whom the server sees when `from` connects there.
-fn tcp(from: &Namespace, to: Ipv4Addr, port: u16) -> Option<String> {
-    let mut stream =
-        from.enter(|| TcpStream::connect_timeout(&SocketAddr::from((to, port)), CLOSED)).unwrap().ok()?;
-    stream.set_read_timeout(Some(CLOSED)).unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).ok()?;
-    Some(said)
-}
-
-fn udp(from: &Namespace, to: Ipv4Addr, port: u16) -> Option<String> {
-    let socket = from.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
-    socket.set_read_timeout(Some(CLOSED)).unwrap();
-    socket.send_to(b"?", (to, port)).ok()?;
-    let mut buffer = [0; 64];
-    let length = socket.recv(&mut buffer).ok()?;
-    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
-}
-
-/// Where an answer is expected a busy machine gets time for it.
-fn reached(what: &str, ask: impl Fn() -> Option<String>) -> String {
-    wait::until(what, SETTLE, || Ok(ask())).unwrap()
 }
 
 /// The device says its name when it asks for an address.

@@ -146,6 +146,7 @@ fn plan() -> ServicePlan {
                 through: None,
             }),
             ipv6: None,
+            portmap: None,
         }),
     }
 }
@@ -277,7 +278,9 @@ fn standalone() -> (FirewallPlan, ServicePlan) {
     let segment = FirewallSegment { interface, subnet: Some(address), reach: Reach::Host, ipv6: None };
     (
         FirewallPlan { segments: vec![segment], ..FirewallPlan::default() },
-        ServicePlan { segment: Some(ServiceSegment { interface, address, dhcp, dns: None, ipv6: None }) },
+        ServicePlan {
+            segment: Some(ServiceSegment { interface, address, dhcp, dns: None, ipv6: None, portmap: None }),
+        },
     )
 }
 

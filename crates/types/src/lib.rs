@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod diagnosis;
 pub mod failure;
 pub mod key;
 pub mod mac;

@@ -6,12 +6,12 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    IfName, KeyRole, MacAddr, Subnet6, Wall, network::NetworkView, radio::RadioView, settings::Protocol,
+    IfName, KeyRole, MacAddr, Subnet6, Wall, network::NetworkView, portmap::MapRequest, radio::RadioView,
+    settings::Protocol,
 };
 
 /// What a platform reports by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum PlatformEvent {
     /// The adapters, complete; emitted once at the start and whenever anything in it changed.
     Radio(RadioView),
@@ -21,6 +21,13 @@ pub enum PlatformEvent {
     Ap(ApEvent),
     /// Something about the protocol servers.
     Service(ServiceEvent),
+    /// A device asks for a port mapping.
+    PortMap {
+        /// What. Its id is the driver's: answers carry it.
+        request: MapRequest,
+        /// Ports on which this host serves outside of the segment at the moment.
+        served: Vec<(Protocol, u16)>,
+    },
     /// The firewall rules in force are not those that were applied last: another program removed or changed them.
     /// Emitted once; again only after the firewall was applied again.
     FirewallLost {
@@ -186,6 +193,8 @@ pub enum ServiceTrouble {
     DhcpPort,
     /// Router advertisements or DHCPv6 cannot be served.
     Ipv6,
+    /// UPnP, NAT-PMP or PCP cannot be served.
+    PortMap,
 }
 
 /// What an uplink gives for IPv6.

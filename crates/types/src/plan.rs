@@ -3,7 +3,7 @@
 //! Plans are level-triggered. Applying the same plan twice changes nothing; the empty plan means
 //! that nothing of ours is left in that lane.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, string::String, vec::Vec};
 use core::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -12,7 +12,8 @@ use core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    IfName, Key, KeyRole, MacAddr, Ssid, Subnet4, Subnet6,
+    IfName, Key, KeyRole, MacAddr, Monotonic, Ssid, Subnet4, Subnet6,
+    portmap::{MapAnswer, MapEntry, MapRemote, MapUplink},
     radio::{Country, PhyType, Width},
     settings::{Protocol, Reservation},
     wpa::Wpa,
@@ -265,6 +266,8 @@ pub struct FirewallPlan {
     pub segments: Vec<FirewallSegment>,
     /// Ports that lead into a segment.
     pub forwards: Vec<PortForward>,
+    /// Ports of devices that are open over IPv6.
+    pub pinholes: Vec<Pinhole>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
     /// Segments whose devices this host does not connect with each other.
@@ -336,6 +339,25 @@ pub struct PortForward {
     pub address: Ipv4Addr,
     /// Its port.
     pub internal_port: u16,
+    /// Only these may come in, and nobody from the segment itself; absent: everybody.
+    pub remote: Option<MapRemote>,
+}
+
+/// A port of a device that anybody outside may open connections to over IPv6, where nothing is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinhole {
+    /// Where the connections come in.
+    pub public: IfName,
+    /// The private interface of the segment.
+    pub private: IfName,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The device.
+    pub address: Ipv6Addr,
+    /// Its port.
+    pub port: u16,
+    /// Only these may come in; absent: everybody.
+    pub remote: Option<MapRemote>,
 }
 
 /// One private segment.
@@ -396,6 +418,26 @@ pub struct ServiceSegment {
     pub dns: Option<DnsPlan>,
     /// Router advertisements and the DHCPv6 server; absent in standalone mode and where there is no IPv6.
     pub ipv6: Option<Ipv6Plan>,
+    /// UPnP IGD, NAT-PMP and PCP; absent in standalone mode and where policy has them off.
+    pub portmap: Option<Box<PortMapPlan>>,
+}
+
+/// What the servers of port mapping tell devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapPlan {
+    /// Who this gateway is, for UPnP (a version 5 UUID of the machine).
+    pub uuid: [u8; 16],
+    /// What devices know the host by.
+    pub name: String,
+    /// Since when the table has lost nothing that devices were promised.
+    pub epoch: Monotonic,
+    /// The way out.
+    pub uplink: MapUplink,
+    /// The table, the administrator's mappings included.
+    pub entries: Vec<MapEntry>,
+    /// Answers to the latest requests. The firewall lets through what they promise. A driver hands each over once,
+    /// after the entries.
+    pub answers: Vec<MapAnswer>,
 }
 
 /// What devices are told about IPv6.

@@ -7,7 +7,10 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6, wpa::Wpa};
+use crate::{
+    Failure, IfName, KeyRole, MacAddr, Reason, Ssid, Subnet4, Subnet6, observed::Counter,
+    portmap::MapRefusal, wpa::Wpa,
+};
 
 /// `WLAN_HOSTED_NETWORK_STATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +118,44 @@ pub struct Snapshot {
     pub sharing: SharingView,
     /// Everybody who is attached: stations and lease holders, merged.
     pub devices: Vec<DeviceView>,
+    /// Port mappings that devices ask for.
+    #[serde(default)]
+    pub port_mapping: PortMapView,
+}
+
+/// UPnP IGD, NAT-PMP and PCP as reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapView {
+    /// What devices may ask for: `off`, `own` or `any`.
+    pub protocols: String,
+    /// They are answered: something is shared.
+    pub serving: bool,
+    /// The address that mapped ports have outside.
+    pub external: Option<Ipv4Addr>,
+    /// Why nobody on the Internet reaches that address; empty: it is a public one.
+    pub hidden: String,
+    /// Mappings that devices hold at the moment.
+    pub mappings: u32,
+    /// Pinholes that devices hold at the moment.
+    pub pinholes: u32,
+    /// Requests granted since the service was started.
+    pub granted: u64,
+    /// Requests refused since then, by reason.
+    pub refused: Vec<Refused>,
+    /// What was dropped before it became a request, by reason, since the servers were started; brought up to date
+    /// twice a minute.
+    pub dropped: Vec<Counter>,
+    /// Requests not answered since then because too many were waiting.
+    pub unanswered: u64,
+}
+
+/// How often something was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why.
+    pub reason: MapRefusal,
+    /// How often.
+    pub count: u64,
 }
 
 /// The hosted network as reported. Fields other than the first four are meaningful as

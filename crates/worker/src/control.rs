@@ -13,7 +13,10 @@ use std::{
 };
 
 use hn_ports::services::{FromWorker, MESSAGE_LIMIT, ToWorker};
-use hn_types::observed::{Lease, ServiceEvent};
+use hn_types::{
+    observed::{Lease, ServiceEvent},
+    portmap::MapRequest,
+};
 use rustix::{
     io::Errno,
     net::{
@@ -22,7 +25,7 @@ use rustix::{
 };
 
 /// No command carries more descriptors.
-const DESCRIPTORS: usize = 2;
+const DESCRIPTORS: usize = 3;
 /// Lease events waiting; beyond it they give way to a complete list.
 const EVENTS: usize = 512;
 /// Answers and troubles waiting. A control process that sends commands and reads no answers is broken.
@@ -150,6 +153,14 @@ impl Control {
         }
         self.waiting.push_back(Waiting::Message(message));
         Ok(())
+    }
+
+    /// Queues a device's request, unless so many answers and requests wait that it would only come too late.
+    pub(crate) fn send_ask(&mut self, request: MapRequest) -> Result<(), ControlError> {
+        if self.waiting.len() - self.events >= ANSWERS / 2 {
+            return Ok(());
+        }
+        self.send(FromWorker::Ask(request))
     }
 
     /// Queues an event about one lease.

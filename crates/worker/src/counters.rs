@@ -2,11 +2,16 @@
 
 use hn_types::observed::Counter;
 
-use crate::{dhcp::Dhcp, dns::Dns, ipv6::Ipv6};
+use crate::{dhcp::Dhcp, dns::Dns, ipv6::Ipv6, portmap::Portmap};
 
 /// Everything that was counted, in a fixed order.
-pub(crate) fn list(dhcp: &Dhcp, ipv6: Option<&Ipv6>, dns: Option<&Dns>) -> Vec<Counter> {
-    let mut list = Vec::with_capacity(128);
+pub(crate) fn list(
+    dhcp: &Dhcp,
+    ipv6: Option<&Ipv6>,
+    dns: Option<&Dns>,
+    portmap: Option<&Portmap>,
+) -> Vec<Counter> {
+    let mut list = Vec::with_capacity(256);
     let mut push = |name: &str, value: u64| list.push(Counter { name: name.to_owned(), value });
 
     macro_rules! fields {
@@ -46,6 +51,17 @@ pub(crate) fn list(dhcp: &Dhcp, ipv6: Option<&Ipv6>, dns: Option<&Dns>) -> Vec<C
             cache_inserts cache_evictions cache_too_long names_refused);
         push("dns_send_failed", dns.send_failed);
         push("dns_connections_refused", dns.refused());
+    }
+
+    if let Some(portmap) = portmap {
+        let counters = portmap.server().counters();
+        fields!("portmap_", counters, natpmp pcp searches connections requests actions asks granted subscriptions
+            events events_lost announcements);
+        for (reason, count) in counters.drops() {
+            push(&format!("portmap_dropped_{}", reason.name()), count);
+        }
+        fields!("portmap_", portmap, send_failed overlong);
+        push("portmap_connections_refused", portmap.refused());
     }
     list
 }

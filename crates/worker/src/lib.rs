@@ -3,7 +3,7 @@
 //! Everything a device on the private segment sends is parsed here and nowhere else, after the process has
 //! given up its user, its capabilities, its file system and every system call the loop does not need. It is
 //! handed its sockets and its lease journal over the control channel ([`hn_ports::services`]) and opens
-//! nothing itself but sockets towards resolvers.
+//! nothing itself but sockets towards resolvers, and towards devices that subscribed to UPnP's events.
 //!
 //! It never decides what is served; that is the control process's plan. It ends when the control process
 //! does, with success, and with an error when that sends something which is not a command.
@@ -11,8 +11,9 @@
 //! | module | owns |
 //! |---|---|
 //! | `worker` | the loop |
-//! | `dhcp`, `ipv6`, `dns` | one engine each with its sockets |
+//! | `dhcp`, `ipv6`, `dns`, `portmap` | one engine each with its sockets |
 //! | `clients`, `resolvers`, `stream` | TCP clients, sockets towards resolvers, messages on a TCP connection |
+//! | `connections` | UPnP's TCP connections |
 //! | `journal`, `writer` | the lease journal, the thread that waits for the disk |
 //! | `control` | the channel to the control process |
 //! | `lockdown` | giving up privilege |
@@ -21,6 +22,7 @@
 #![warn(missing_docs)]
 
 mod clients;
+mod connections;
 mod control;
 mod counters;
 mod dhcp;
@@ -30,6 +32,7 @@ mod journal;
 pub mod lockdown;
 mod plan;
 mod poller;
+mod portmap;
 mod resolvers;
 mod stream;
 mod sys;

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use hn_dhcp4::{Config, ConfigError, Probing, RawConfig, Reservation, ReservedFor};
+use hn_ports::services::PORTMAP_HTTP;
 use hn_types::{
-    MacAddr, Subnet4, Subnet6,
+    MacAddr, Monotonic, Subnet4, Subnet6,
     plan::{DhcpPlan, DnsPlan, Ipv6Plan, ServiceSegment},
 };
 
@@ -43,6 +44,19 @@ fn address_of(subnet: Subnet4, host: u32) -> Option<Ipv4Addr> {
     let address = Ipv4Addr::from_bits(network.to_bits().checked_add(host)?);
     let taken = [network, subnet.broadcast(), subnet.address()].contains(&address);
     (subnet.contains(address) && !taken).then_some(address)
+}
+
+/// UPnP IGD, NAT-PMP and PCP of a segment.
+pub(crate) fn portmap(
+    host: Subnet4,
+    uuid: [u8; 16],
+    name: &str,
+    epoch: Monotonic,
+) -> Result<hn_portmap::Config, hn_portmap::ConfigError> {
+    let mut raw = hn_portmap::RawConfig::new(host, PORTMAP_HTTP, uuid);
+    raw.name = format!("hostednet on {name}").chars().filter(|c| !c.is_control()).take(63).collect();
+    raw.epoch = epoch;
+    hn_portmap::Config::new(raw)
 }
 
 /// Router advertisements and the DHCPv6 server of a segment. `dns`: the name server is at the host's address.
@@ -97,6 +111,7 @@ mod tests {
             },
             dns: None,
             ipv6: None,
+            portmap: None,
         }
     }
 

@@ -38,6 +38,20 @@ pub(crate) enum Token {
     Queries6,
     /// The TCP listener of the name server, of IPv6.
     Listener6,
+    /// The UDP socket of NAT-PMP and PCP.
+    PortControl,
+    /// The same of IPv6.
+    PortControl6,
+    /// The UDP socket of UPnP's discovery.
+    Ssdp,
+    /// The same of IPv6.
+    Ssdp6,
+    /// The TCP listener of UPnP.
+    Web,
+    /// The same of IPv6.
+    Web6,
+    /// A connection of UPnP.
+    Device(Slot),
     /// A TCP client of the name server.
     Client(Slot),
     /// A socket towards a resolver.
@@ -64,7 +78,14 @@ impl Token {
             Self::Frames6 => (7, None),
             Self::Queries6 => (8, None),
             Self::Listener6 => (9, None),
-            Self::Uplink6 => (10, None),
+            Self::PortControl => (10, None),
+            Self::PortControl6 => (11, None),
+            Self::Ssdp => (12, None),
+            Self::Ssdp6 => (13, None),
+            Self::Web => (14, None),
+            Self::Web6 => (15, None),
+            Self::Device(slot) => (16, Some(slot)),
+            Self::Uplink6 => (17, None),
         };
         let slot = slot.map_or(0, |slot| u64::from(slot.index) | u64::from(slot.age) << 32);
         kind << 56 | slot
@@ -81,9 +102,16 @@ impl Token {
             5 => Self::Client(slot),
             6 => Self::Upstream(slot),
             7 => Self::Frames6,
-            10 => Self::Uplink6,
+            17 => Self::Uplink6,
             8 => Self::Queries6,
             9 => Self::Listener6,
+            10 => Self::PortControl,
+            11 => Self::PortControl6,
+            12 => Self::Ssdp,
+            13 => Self::Ssdp6,
+            14 => Self::Web,
+            15 => Self::Web6,
+            16 => Self::Device(slot),
             _ => return None,
         })
     }
@@ -198,6 +226,13 @@ mod tests {
             Token::Uplink6,
             Token::Queries6,
             Token::Listener6,
+            Token::PortControl,
+            Token::PortControl6,
+            Token::Ssdp,
+            Token::Ssdp6,
+            Token::Web,
+            Token::Web6,
+            Token::Device(slot),
             Token::Client(slot),
             Token::Upstream(slot),
         ] {

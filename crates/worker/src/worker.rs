@@ -5,13 +5,18 @@
 //! due, then carry out what the engines want. Nothing is waited for but the poller, except once: the end of
 //! a journal write, when the segment is given up. Without a client it never wakes up.
 
-use std::{net::SocketAddr, os::fd::OwnedFd, time::Duration};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    os::fd::OwnedFd,
+    time::Duration,
+};
 
 use hn_dhcp4::Event;
 use hn_dns::Forwarder;
+use hn_portmap::Channel;
 use hn_ports::services::{FromWorker, ToWorker};
 use hn_types::{
-    IfName, MacAddr, Monotonic, Now, Wall,
+    IfName, MacAddr, Monotonic, Now, Subnet4, Subnet6, Wall,
     observed::{Counter, ServiceEvent, ServiceTrouble},
     plan::{Ipv6Plan, ServiceSegment},
 };
@@ -30,6 +35,7 @@ use crate::{
     ipv6::{self, Ipv6},
     journal, plan,
     poller::{Interest, Poller, Readiness, Token},
+    portmap::Portmap,
     sys::RecvBatch,
     writer::Writer,
 };
@@ -47,11 +53,16 @@ const COMMANDS: usize = 8;
 #[derive(Debug)]
 struct Segment {
     generation: u64,
+    /// The host's address there.
+    address: Subnet4,
     dhcp: Dhcp,
     /// Absent in standalone mode.
     dns: Option<Dns>,
     /// Absent in standalone mode, and until its socket has come.
     ipv6: Option<Ipv6>,
+    /// Absent in standalone mode, and until its sockets have come.
+    portmap: Option<Portmap>,
+    index: u32,
 }
 
 /// What is wrong, as last reported.
@@ -111,6 +122,39 @@ fn exactly<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N], Co
     descriptors
         .try_into()
         .map_err(|_| ControlError::Malformed("another number of descriptors than the command has"))
+}
+
+/// A socket of port mapping is ready.
+fn handle_portmap(
+    poller: &Poller,
+    portmap: &mut Portmap,
+    ready: Readiness,
+    received: &mut RecvBatch,
+    now: Now,
+) {
+    let mut datagrams = |family, channel| {
+        portmap.handle_datagrams(poller, family, channel, ready, received, now);
+    };
+    match ready.token {
+        Token::PortControl => datagrams(Family::V4, Channel::PortControl),
+        Token::PortControl6 => datagrams(Family::V6, Channel::PortControl),
+        Token::Ssdp => datagrams(Family::V4, Channel::Ssdp),
+        Token::Ssdp6 => datagrams(Family::V6, Channel::Ssdp),
+        Token::Web => portmap.handle_listener(poller, Family::V4, now),
+        Token::Web6 => portmap.handle_listener(poller, Family::V6, now),
+        Token::Device(slot) => portmap.handle_connection(poller, ready, slot, now),
+        Token::Control
+        | Token::Written
+        | Token::Frames
+        | Token::Frames6
+        | Token::Uplink6
+        | Token::Queries
+        | Token::Queries6
+        | Token::Listener
+        | Token::Listener6
+        | Token::Client(_)
+        | Token::Upstream(_) => {}
+    }
 }
 
 impl Worker {
@@ -193,6 +237,19 @@ impl Worker {
             | Token::Listener6
             | Token::Client(_)
             | Token::Upstream(_) => {}
+            Token::PortControl
+            | Token::PortControl6
+            | Token::Ssdp
+            | Token::Ssdp6
+            | Token::Web
+            | Token::Web6
+            | Token::Device(_) => {
+                if let Some(portmap) = segment.as_mut().and_then(|segment| segment.portmap.as_mut()) {
+                    handle_portmap(poller, portmap, ready, received, now);
+                }
+                self.counters_at.get_or_insert(now.mono + COUNTERS_EVERY);
+                return Ok(());
+            }
         }
         let Some(Segment { dhcp, dns, ipv6, .. }) = segment else { return Ok(()) };
         match (ready.token, dns) {
@@ -228,7 +285,18 @@ impl Worker {
                 | Token::Upstream(_),
                 None,
             )
-            | (Token::Control | Token::Written, _) => {}
+            | (
+                Token::Control
+                | Token::Written
+                | Token::PortControl
+                | Token::PortControl6
+                | Token::Ssdp
+                | Token::Ssdp6
+                | Token::Web
+                | Token::Web6
+                | Token::Device(_),
+                _,
+            ) => {}
         }
         self.counters_at.get_or_insert(now.mono + COUNTERS_EVERY);
         Ok(())
@@ -239,10 +307,10 @@ impl Worker {
     fn handle_command(&mut self, command: Command, now: Now) -> Result<(), WorkerError> {
         let Command { message, descriptors } = command;
         match message {
-            ToWorker::Serve { generation, segment, index: _, mac, probe } => {
+            ToWorker::Serve { generation, segment, index, mac, probe } => {
                 let [socket, journal] = exactly(descriptors)?;
                 self.give_up(now)?;
-                match self.serve(generation, &segment, mac, probe, socket, journal, now) {
+                match self.serve(generation, &segment, index, mac, probe, socket, journal, now) {
                     Ok(()) => {}
                     Err(cause) => self.control.send(FromWorker::Failed { generation, cause })?,
                 }
@@ -285,6 +353,36 @@ impl Worker {
                 let served = self.serve_ipv6(generation, &plan, mac, socket, now);
                 self.control
                     .send(FromWorker::Ipv6 { generation, cause: served.err().unwrap_or_default() })?;
+            }
+            ToWorker::ServePortMap { generation, uuid, name, epoch } => {
+                let sockets = exactly::<3>(descriptors)?;
+                let served = self.serve_portmap(generation, uuid, name, epoch, sockets, now);
+                let cause = served.err().unwrap_or_default();
+                self.control.send(FromWorker::PortMap { generation, ipv6: false, cause })?;
+            }
+            ToWorker::ServePortMap6 { generation, link_local, prefixes } => {
+                let sockets = exactly::<3>(descriptors)?;
+                let served = self.serve_portmap6(generation, link_local, prefixes, sockets, now);
+                let cause = served.err().unwrap_or_default();
+                self.control.send(FromWorker::PortMap { generation, ipv6: true, cause })?;
+            }
+            ToWorker::PortMapUplink(uplink) => {
+                let [] = exactly(descriptors)?;
+                if let Some(portmap) = self.portmap() {
+                    portmap.set_uplink(uplink, now);
+                }
+            }
+            ToWorker::PortMapEntries { entries, first, more } => {
+                let [] = exactly(descriptors)?;
+                if let Some(portmap) = self.portmap() {
+                    portmap.set_entries(entries, first, more, now);
+                }
+            }
+            ToWorker::PortMapAnswers(answers) => {
+                let [] = exactly(descriptors)?;
+                if let Some(portmap) = self.portmap() {
+                    portmap.answer(answers, now);
+                }
             }
             ToWorker::Ipv6Uplink(plan) => {
                 let [] = exactly(descriptors)?;
@@ -343,6 +441,7 @@ impl Worker {
         &mut self,
         generation: u64,
         segment: &ServiceSegment,
+        index: u32,
         mac: MacAddr,
         probe: bool,
         socket: OwnedFd,
@@ -366,7 +465,8 @@ impl Worker {
         let dhcp =
             Dhcp::start(&self.poller, config, u64::from_ne_bytes(seed), socket, file, now).map_err(broken)?;
         let leases = dhcp.leases();
-        self.segment = Some(Segment { generation, dhcp, dns, ipv6: None });
+        let address = segment.address;
+        self.segment = Some(Segment { generation, address, dhcp, dns, ipv6: None, portmap: None, index });
         if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
             for lease in &leases {
                 dns.name(lease);
@@ -405,6 +505,50 @@ impl Worker {
         Ok(())
     }
 
+    fn serve_portmap(
+        &mut self,
+        generation: u64,
+        uuid: [u8; 16],
+        name: String,
+        epoch: Monotonic,
+        sockets: [OwnedFd; 3],
+        now: Now,
+    ) -> Result<(), String> {
+        let segment = self.segment.as_mut().filter(|segment| segment.generation == generation);
+        let segment = segment.ok_or("the segment is not served")?;
+        let config = plan::portmap(segment.address, uuid, &name, epoch).map_err(|error| error.to_string())?;
+        let numbered = |error: Errno| format!("error {}", error.raw_os_error());
+        let seed = u64::from_ne_bytes(random().map_err(numbered)?);
+        if let Some(mut old) = segment.portmap.take() {
+            old.finish(&self.poller, now);
+        }
+        let mut portmap = Portmap::new(hn_portmap::Server::new(config, seed, now), segment.index);
+        portmap.serve(&self.poller, Family::V4, sockets).map_err(numbered)?;
+        segment.portmap = Some(portmap);
+        Ok(())
+    }
+
+    fn serve_portmap6(
+        &mut self,
+        generation: u64,
+        link_local: Ipv6Addr,
+        prefixes: Vec<Subnet6>,
+        sockets: [OwnedFd; 3],
+        now: Now,
+    ) -> Result<(), String> {
+        let segment = self.segment.as_mut().filter(|segment| segment.generation == generation);
+        let portmap = segment.and_then(|segment| segment.portmap.as_mut());
+        let portmap = portmap.ok_or("port mapping is not served over IPv4")?;
+        let numbered = |error: Errno| format!("error {}", error.raw_os_error());
+        portmap.serve(&self.poller, Family::V6, sockets).map_err(numbered)?;
+        let server = portmap.server_mut();
+        server.set_address6(Some(link_local), prefixes, now).map_err(|error| error.to_string())
+    }
+
+    fn portmap(&mut self) -> Option<&mut Portmap> {
+        self.segment.as_mut().and_then(|segment| segment.portmap.as_mut())
+    }
+
     fn set_upstreams(&mut self, resolvers: &[SocketAddr], through: Option<IfName>, now: Now) {
         if let Some(dns) = self.segment.as_mut().and_then(|segment| segment.dns.as_mut()) {
             dns.set_upstreams(resolvers, through, now.mono);
@@ -414,6 +558,9 @@ impl Worker {
     /// Ends the service of the segment: what is being written is finished and acknowledged.
     fn give_up(&mut self, now: Now) -> Result<(), WorkerError> {
         let Some(mut segment) = self.segment.take() else { return Ok(()) };
+        if let Some(portmap) = &mut segment.portmap {
+            portmap.finish(&self.poller, now);
+        }
         if let Some(ipv6) = &mut segment.ipv6 {
             ipv6.finish(&self.poller, now);
         }
@@ -450,6 +597,7 @@ impl Worker {
             segment.and_then(|segment| segment.dhcp.poll_timeout()),
             segment.and_then(|segment| segment.dns.as_ref()).and_then(Dns::poll_timeout),
             segment.and_then(|segment| segment.ipv6.as_ref()).and_then(Ipv6::poll_timeout),
+            segment.and_then(|segment| segment.portmap.as_ref()).and_then(Portmap::poll_timeout),
             self.counters_at,
             self.troubles.conflict_until,
             self.control.wants_leases().then_some(self.leases_at),
@@ -467,6 +615,9 @@ impl Worker {
             if let Some(dns) = &mut segment.dns {
                 dns.handle_timeout(&self.poller, now.mono);
             }
+            if let Some(portmap) = &mut segment.portmap {
+                portmap.handle_timeout(&self.poller, now);
+            }
         }
         if self.troubles.conflict_until.is_some_and(|at| at <= now.mono) {
             self.troubles.conflict_until = None;
@@ -475,7 +626,12 @@ impl Worker {
         if self.counters_at.is_some_and(|at| at <= now.mono) {
             self.counters_at = None;
             if let Some(segment) = &self.segment {
-                let counters = counters::list(&segment.dhcp, segment.ipv6.as_ref(), segment.dns.as_ref());
+                let counters = counters::list(
+                    &segment.dhcp,
+                    segment.ipv6.as_ref(),
+                    segment.dns.as_ref(),
+                    segment.portmap.as_ref(),
+                );
                 if counters != self.counters {
                     self.counters.clone_from(&counters);
                     self.control.send(FromWorker::Event(ServiceEvent::Counters(counters)))?;
@@ -492,6 +648,12 @@ impl Worker {
             let rewritten = segment.dhcp.settle(&self.poller, &mut self.writer);
             if let Some(ipv6) = &mut segment.ipv6 {
                 ipv6.settle(&self.poller);
+            }
+            if let Some(portmap) = &mut segment.portmap {
+                portmap.settle(&self.poller, now);
+                for request in portmap.asks.drain(..) {
+                    self.control.send_ask(request)?;
+                }
             }
             let events = self.report_events(&mut segment);
             let wants_compaction = segment.dhcp.wants_compaction();

@@ -9,6 +9,7 @@ mod hosted;
 mod mapping;
 mod modes;
 mod pairs;
+mod portmap;
 mod radio;
 mod random;
 mod references;

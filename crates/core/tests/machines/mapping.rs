@@ -188,6 +188,7 @@ fn a_mapping_acts_while_its_connection_is_public() {
         external_port: 8080,
         address: [192, 168, 137, 20].into(),
         internal_port: 80,
+        remote: None,
     };
     assert_eq!(forwards(&world), [expected]);
     world.root(Command::Share(pair("eth3", &[over("eth1")]))).unwrap();

@@ -61,7 +61,7 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
     );
     // Taken apart without `..`: a server that is added to the plan has to be asked about here.
     let ServicePlan { segment } = world.applied.services.clone();
-    let ServiceSegment { interface, address, dhcp, dns, ipv6 } = segment.unwrap();
+    let ServiceSegment { interface, address, dhcp, dns, ipv6, portmap } = segment.unwrap();
     let DhcpPlan { first, last, lease_time, router, dns: name_server, domain, mtu, reservations } = dhcp;
     let ForwardingPlan { ipv4, ipv6: forwarding6, loose } = world.applied.forwarding.clone();
     checks!(M069:
@@ -69,6 +69,7 @@ fn starting_the_network_while_full_sharing_is_off_serves_addresses_and_nothing_e
         assert_eq!((router, name_server, domain, mtu), (None, None, None, None), "and none is promised, nor a way out");
         assert!(ipv4.is_empty() && forwarding6.is_none() && loose.is_empty(), "nothing is forwarded");
         assert_eq!(ipv6, None, "nothing of IPv6 is announced or leased");
+        assert_eq!(portmap, None, "and no port is mapped, as nothing leads out");
         assert!(world.applied.links.addresses6.is_empty(), "nor has the host an address of it");
         let (interface, subnet) = (name("hnap0"), Some(address));
         let segment = FirewallSegment { interface, subnet, reach: Reach::Host, ipv6: None };
@@ -425,18 +426,18 @@ fn the_pair_that_ran_is_remembered_and_comes_back_when_the_new_one_ends_or_fails
         let mut world = standalone();
         world.root(Command::ForceStop).unwrap();
         share(&mut world, public, &[private]);
-        let (before, sharing) = (world.applied.clone(), world.snapshot().sharing);
+        let (before, sharing) = (world.lasting(), world.snapshot().sharing);
         world.root(up(Some(out("eth0")), &[HN])).unwrap();
         assert_eq!(world.snapshot().sharing.public, Some(name("eth0")), "the new pair differs, and runs");
         world.root(Command::Down).unwrap();
         world.assert_converged();
-        let after_down = (world.applied.clone(), world.snapshot().sharing);
+        let after_down = (world.lasting(), world.snapshot().sharing);
         world.script(Step::Services, &[Behaviour::FailNew]);
         world.root(up(Some(out("eth0")), &[HN])).unwrap_err();
         world.assert_converged();
         checks!(M138:
             assert_eq!(after_down, (before.clone(), sharing.clone()), "{public} {private:?} after the new pair ended");
-            assert_eq!(world.applied, before, "{public} {private:?} after the new pair failed");
+            assert_eq!(world.lasting(), before, "{public} {private:?} after the new pair failed");
             assert_eq!(world.snapshot().sharing, sharing);
         );
     }
@@ -499,7 +500,7 @@ fn network_and_sharing_come_and_go_together() {
         for behaviour in [Behaviour::Done, Behaviour::FailOld, Behaviour::FailNew, Behaviour::Hang] {
             let mut world = World::new();
             share(&mut world, "eth3", &[over("eth1")]);
-            let before = world.applied.clone();
+            let before = world.lasting();
             world.script(lane, &[behaviour]);
             let request = world.send(1, ROOT, up(Some(out("eth0")), &[HN]));
             world.run();
@@ -515,7 +516,7 @@ fn network_and_sharing_come_and_go_together() {
                     assert_eq!(wanted(&world), (true, true), "{lane} {behaviour:?}");
                 } else {
                     assert_eq!(wanted(&world), (false, false), "{lane} {behaviour:?}");
-                    assert_eq!(world.applied, before, "{lane} {behaviour:?}: all as before the call");
+                    assert_eq!(world.lasting(), before, "{lane} {behaviour:?}: all as before the call");
                 }
                 assert_eq!(done.is_ok(), behaviour == Behaviour::Done, "{lane} {behaviour:?} {done:?}");
             );

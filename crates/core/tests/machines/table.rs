@@ -289,8 +289,11 @@ fn another_public_side_keeps_addresses_and_servers() {
     e3_other_public(&mut world);
     use hn_types::Step;
     hn_conformance::checks!(M087:
-        // The servers are told where the way out is, and go on.
-        assert_eq!(world.history, [Step::Forwarding, Step::Firewall, Step::Forwarding, Step::Services]);
+        assert_eq!(
+            world.history,
+            [Step::Forwarding, Step::Firewall, Step::Forwarding, Step::Services],
+            "and those who map ports are told the address outside"
+        );
         let now = world.applied.services.segment.clone().unwrap();
         assert_eq!((now.interface, now.address, now.dhcp), (served.interface, served.address, served.dhcp));
         assert!(now.ipv6.zip(served.ipv6).is_some_and(|(now, served)| served.same_but_uplink(&now)));

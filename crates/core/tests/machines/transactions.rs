@@ -105,11 +105,11 @@ fn a_failed_up_brings_the_cached_pair_back() {
     for lane in LANES {
         let mut world = World::new();
         world.root(Command::Share(pair("eth3", &[over("eth1")]))).unwrap();
-        let before = world.applied.clone();
+        let before = world.lasting();
         world.script(lane, &[Behaviour::FailNew]);
         world.root(up_auto()).unwrap_err();
         world.assert_converged();
-        assert_eq!(world.applied, before, "{lane}");
+        assert_eq!(world.lasting(), before, "{lane}");
         assert_eq!(world.state(), HostedState::Idle);
         assert_eq!(world.snapshot().sharing.private, [name("eth1")]);
     }
@@ -311,12 +311,12 @@ fn a_failing_share_leaves_sharing_as_it_was() {
             ] {
                 let mut world = World::new();
                 prepare(&mut world);
-                let (before, view) = (world.applied.clone(), world.snapshot().sharing);
+                let (before, view) = (world.lasting(), world.snapshot().sharing);
                 world.script(lane, &[behaviour]);
                 let failure = world.root(Command::Share(pair("eth0", &[over("eth1")]))).unwrap_err();
                 assert_eq!((failure.step, failure.rollback), (lane, None));
                 world.assert_converged();
-                assert_eq!(world.applied, before, "{lane} {behaviour:?}");
+                assert_eq!(world.lasting(), before, "{lane} {behaviour:?}");
                 assert_eq!(world.snapshot().sharing, view);
             }
         }

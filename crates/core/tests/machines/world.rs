@@ -323,6 +323,22 @@ impl World {
         panic!("the core never has enough");
     }
 
+    /// Runs to rest through failures whose time to be tried again comes, but not to the end of anything that lasts.
+    pub(crate) fn run_to_rest(&mut self) {
+        for _ in 0..20 {
+            self.run();
+            match self.core.poll_timeout() {
+                Some((at, what)) if !["station poll", "end of a port mapping"].contains(&what) => {
+                    self.now.mono = self.now.mono.max(at);
+                    self.core.handle_timeout(self.now);
+                    self.drain();
+                }
+                _ => return,
+            }
+        }
+        panic!("the core does not come to rest");
+    }
+
     /// The newest effect of the lane is carried out before the hung ones that should come first.
     pub(crate) fn overtake(&mut self, lane: Step) {
         if let Some(queue) = self.pending.get_mut(&lane).filter(|queue| queue.len() > 1) {
@@ -528,6 +544,15 @@ impl World {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.core.snapshot(self.now)
+    }
+
+    /// What is applied, but for the time since when the way out is as it is.
+    pub(crate) fn lasting(&self) -> SystemPlan {
+        let mut plan = self.applied.clone();
+        for portmap in plan.services.segment.iter_mut().filter_map(|segment| segment.portmap.as_mut()) {
+            portmap.uplink.since = Monotonic::ZERO;
+        }
+        plan
     }
 
     pub(crate) fn state(&self) -> HostedState {

@@ -96,6 +96,7 @@ const TABLE: &[Row] = &[
     row("Status",                    [   0,    0,    0,    0], |s| s.status().map(drop)),
     row("Subscribe",                 [   0,    0,    0,    0], |s| s.events().map(drop)),
     row("Parts",                     [   0,    0,    0,    0], |s| s.parts().map(drop)),
+    row("Diagnose",                  [   0,    0,    0,    0], |s| s.diagnose(None).map(drop)),
     row("StartPart",                 [   0,    5,    0,    0], |s| s.start_part("wlan")),
     row("StartPart",                 [   0,    5,    0,    5], |s| s.start_part("SharedAccess")),
     row("StopPart",                  [   0,    5,    0,    0], |s| s.stop_part("SharedAccess")),

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use hn_nft::{Blockade, Foreign, Owner, Question, Remedy, audit};
-use hn_types::{DriverError, DriverErrorKind, observed::Obstacle, plan::FirewallPlan};
+use hn_nft::{Blockade, Foreign, Object, Owner, Question, Remedy, audit};
+use hn_types::{DriverError, DriverErrorKind, diagnosis::Blocked, observed::Obstacle, plan::FirewallPlan};
 
 use super::{ATTEMPTS, Conversation, Trouble, index};
 
@@ -41,6 +41,41 @@ pub(super) fn refusal(found: &[Blockade], asked: Option<&str>) -> Option<DriverE
     Some(
         DriverError::new(DriverErrorKind::Denied, op, first.private, cause).with_remedy(remedy(found.iter())),
     )
+}
+
+/// Everybody's rules.
+///
+/// # Errors
+///
+/// Why they cannot be read.
+pub(crate) fn rules() -> Result<Foreign, DriverError> {
+    everything().map_err(|trouble| trouble.into_error("read the rules of others", &Object::Table))
+}
+
+/// What everybody's rules drop of the traffic of `plan` for certain.
+///
+/// # Errors
+///
+/// Why the rules cannot be read.
+pub(crate) fn blocked(plan: &FirewallPlan) -> Result<Vec<Blocked>, DriverError> {
+    let mut found = audit(&rules()?, plan, index);
+    found.sort_by_key(|blockade| blockade.ipv6);
+    Ok(found.into_iter().map(said).collect())
+}
+
+fn said(blockade: Blockade) -> Blocked {
+    let (commands, advice) = match blockade.remedy {
+        Remedy::Run(commands) => (commands, String::new()),
+        Remedy::Ask(advice) => (Vec::new(), advice),
+    };
+    let protocol = if blockade.ipv6 { "IPv6 " } else { "" };
+    Blocked {
+        traffic: format!("{protocol}{}", blockade.traffic.as_str()),
+        owner: blockade.owner.to_string(),
+        place: blockade.place,
+        commands,
+        advice,
+    }
 }
 
 /// The same for a segment that is in force: one sentence for each owner and protocol. `asked` as for [`refusal`]; without

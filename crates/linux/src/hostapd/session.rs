@@ -330,7 +330,8 @@ mod tests {
                 | PlatformEvent::Network(_)
                 | PlatformEvent::Service(_)
                 | PlatformEvent::FirewallLost { .. }
-                | PlatformEvent::FirewallBlocked(_) => {}
+                | PlatformEvent::FirewallBlocked(_)
+                | PlatformEvent::PortMap { .. } => {}
             }));
             let questions = control.clone();
             let session = Session {

@@ -79,6 +79,7 @@ impl Own {
                 | Undo::Route { .. }
                 | Undo::Rule { .. }
                 | Undo::FirewallTable
+                | Undo::TraceTable
                 | Undo::FirewalldZone { .. }
                 | Undo::Unmanaged { .. }
                 | Undo::Process { .. } => {}

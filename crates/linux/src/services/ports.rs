@@ -176,6 +176,7 @@ impl Supervisor {
         if let Some((generation, [udp, tcp])) = sockets {
             self.tell(&ToWorker::ServeDns { generation }, &[&udp, &tcp])?;
         }
+        self.take_portmap(now)?;
         self.take_ports6(now)
     }
 

@@ -41,9 +41,10 @@ pub(super) fn sound(
         ServiceEvent::Dns { .. } if !dns => Err("it spoke of a name server that it does not run".into()),
         ServiceEvent::WorkerLost { .. }
         | ServiceEvent::DnsMoved { .. }
-        | ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort | ServiceTrouble::Ipv6, .. } => {
-            Err("it spoke of what it cannot know".into())
-        }
+        | ServiceEvent::Trouble {
+            kind: ServiceTrouble::DhcpPort | ServiceTrouble::Ipv6 | ServiceTrouble::PortMap,
+            ..
+        } => Err("it spoke of what it cannot know".into()),
         ServiceEvent::Uplink6(given) if ipv6.is_none() || !plausible(&given) => {
             Err("it spoke of prefixes that nobody delegates".into())
         }

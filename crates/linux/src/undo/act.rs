@@ -8,7 +8,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use super::{RoutingRule, TABLE, io_failure, process_start_time};
+use super::{RoutingRule, io_failure, process_start_time};
 use crate::{
     links::steering,
     netlink::{self, ACK, CREATE, EXCL, GENERIC, NETFILTER, Netlink, REQUEST, ROUTE, Refusal, attribute},
@@ -132,7 +132,7 @@ fn remove_wireless(index: u32) -> Result<(), Refusal> {
 }
 
 /// One nfnetlink transaction that removes the table; nothing happens when there is none.
-pub(super) fn remove_table() -> Result<(), Refusal> {
+pub(super) fn remove_table(name: &str) -> Result<(), Refusal> {
     const BATCH_BEGIN: u16 = 16;
     const BATCH_END: u16 = 17;
     const NFTABLES: u16 = 10;
@@ -141,7 +141,7 @@ pub(super) fn remove_table() -> Result<(), Refusal> {
     let [high, low] = NFTABLES.to_be_bytes();
     let envelope = [0, 0, high, low];
     let mut body = vec![FAMILY_INET, 0, 0, 0];
-    attribute(&mut body, 1, &netlink::text(TABLE));
+    attribute(&mut body, 1, &netlink::text(name));
     let mut batch = netlink::message(BATCH_BEGIN, REQUEST, 1, &envelope);
     batch.extend(netlink::message(DELETE_TABLE, REQUEST | ACK, 2, &body));
     batch.extend(netlink::message(BATCH_END, REQUEST, 3, &envelope));

@@ -305,6 +305,7 @@ pub(crate) fn standalone() -> ServiceSegment {
         },
         dns: None,
         ipv6: None,
+        portmap: None,
     }
 }
 
