@@ -10,8 +10,8 @@ use hostednet::{
         settings::ApSettings,
         text::escape_untrusted,
         view::{
-            DeviceView, Event, HostedState, Ipv6Source, NumberedEvent, PortMapView, RadarCheckView, SetBy,
-            SharingMode, Snapshot,
+            DeviceView, Event, HostedState, Ipv6Source, NeighbourView, NumberedEvent, PortMapView,
+            RadarCheckView, SetBy, SharingMode, Snapshot,
         },
     },
 };
@@ -67,6 +67,23 @@ pub(crate) fn failure(error: &Error) {
     if let Some(rollback) = &failure.rollback {
         note(&format!("  {} {rollback}", style.bad("undoing failed too:")));
     }
+}
+
+/// Other programs that have to do with the network; nothing when there are none.
+fn neighbours(neighbours: &[NeighbourView], style: Style) -> String {
+    if neighbours.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n{}\n", style.bold("Neighbours"));
+    for NeighbourView { name, holds, asked, conflict } in neighbours {
+        let holds = if holds.is_empty() { "runs".to_owned() } else { format!("has {}", holds.join(", ")) };
+        let asked = if asked.is_empty() { String::new() } else { format!("; asked to {}", asked.join(", ")) };
+        out.push_str(&format!("  {name:<18}{holds}{asked}\n"));
+        if !conflict.is_empty() {
+            out.push_str(&format!("  {:<18}{}\n", "", style.warn(conflict)));
+        }
+    }
+    out
 }
 
 /// Everything, for people.
@@ -171,6 +188,7 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         }
     }
     out.push_str(&format!("\n{}\n{}\n", style.bold("Sharing"), lines.join("\n")));
+    out.push_str(&neighbours(&snapshot.neighbours, style));
     out.push_str(&format!("\n{}\n{}", style.bold("Devices"), indent(&devices(snapshot))));
     out
 }

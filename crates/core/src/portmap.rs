@@ -34,12 +34,13 @@ use rand_core::RngCore as _;
 
 pub use self::policy::{PortMapPolicy, Protocols};
 pub(crate) use self::table::FIRST_ID;
-use self::table::{Ground, Mapping, Table, is_routable, seconds};
+use self::table::{Ground, Mapping, Table, seconds};
 use crate::{
     command::{Asked, MappingStatus},
     core::Core,
     dispatch::Stages,
     guid::digest,
+    ipv6,
     job::{Change, Stage},
     mapping::forward,
     plan::{Surroundings, SystemPlan, public_side},
@@ -152,8 +153,8 @@ impl Portmap {
 fn routed(plan: &SystemPlan, private: IfName) -> Option<Subnet6> {
     let forwarded = plan.forwarding.ipv6.is_some_and(|ipv6| ipv6.private == private);
     let segment = plan.firewall.segments.iter().find(|segment| segment.interface == private)?;
-    let ipv6 = segment.ipv6.filter(|ipv6| forwarded && !ipv6.nat66)?;
-    is_routable(ipv6.address.address()).then_some(ipv6.address)
+    let [global, _] = segment.ipv6.filter(|_| forwarded)?.global;
+    ipv6::host_in(global?)
 }
 
 /// The administrator's mappings that lead somewhere.

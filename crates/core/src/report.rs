@@ -37,6 +37,7 @@ impl Core {
             hosted_network: self.hosted_view(now),
             sharing: self.sharing_view(),
             devices: self.devices.views(&self.hosted, ap, segment, now),
+            neighbours: Vec::new(),
             port_mapping: self.portmap_view(),
         }
     }

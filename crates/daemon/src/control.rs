@@ -83,7 +83,7 @@ pub enum Request {
 /// Requests for port mappings among them.
 const PORTMAPS: usize = 256;
 /// Their kind.
-const PORTMAP: u8 = 5;
+const PORTMAP: u8 = u8::MAX;
 
 /// The queue between drivers and the loop. Complete views replace older ones of their kind.
 #[derive(Clone, Debug, Default)]
@@ -201,6 +201,14 @@ impl Control {
         }
     }
 
+    /// Everything, with the neighbours of this moment.
+    fn snapshot(&self, now: Now) -> Snapshot {
+        let mut snapshot = self.core.snapshot(now);
+        let found = self.executor.neighbours().found().into_iter();
+        snapshot.neighbours = found.map(|neighbour| neighbour.view(&snapshot.sharing)).collect();
+        snapshot
+    }
+
     fn handle_request(&mut self, request: Request, now: Now) {
         match request {
             Request::Opened(session) => self.core.handle_session_opened(session, now),
@@ -217,7 +225,7 @@ impl Control {
                 self.core.handle_command(id, actor, *command, now);
             }
             Request::Status(answer) => {
-                let _ = answer.send(self.core.snapshot(now));
+                let _ = answer.send(self.snapshot(now));
             }
             Request::Connections(answer) => {
                 let links = self.executor.stations().read();
@@ -237,7 +245,7 @@ impl Control {
             },
             Request::Subscribe { session, answer } => {
                 let (events, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
-                if answer.send((self.sequence, self.core.snapshot(now), receiver)).is_ok() {
+                if answer.send((self.sequence, self.snapshot(now), receiver)).is_ok() {
                     self.subscribers.insert(session, Subscriber { events, lagging: false });
                 }
             }

@@ -10,7 +10,9 @@
 use std::path::Path;
 
 use hn_core::{Effect, EffectDone, EffectId};
-use hn_ports::{Dependencies, Examiner, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations};
+use hn_ports::{
+    Dependencies, Examiner, Firewall, Forwarding, Lanes, Links, Neighbours, Radio, Services, Stations,
+};
 use hn_types::{
     DriverError, DriverErrorKind, StoredSettings,
     plan::{ApPlan, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -54,6 +56,7 @@ pub struct Executor {
     stations: Stations,
     dependencies: Dependencies,
     examiner: Examiner,
+    neighbours: Neighbours,
 }
 
 impl Executor {
@@ -79,6 +82,7 @@ impl Executor {
             stations,
             dependencies,
             examiner,
+            neighbours,
         } = lanes;
         let file = SettingsFile::new(state_dir);
         let executor = Self {
@@ -105,6 +109,7 @@ impl Executor {
             stations,
             dependencies,
             examiner,
+            neighbours,
         };
         (executor, receiver)
     }
@@ -117,6 +122,11 @@ impl Executor {
     /// Looks for what sharing cannot do without; needs no lane.
     pub const fn dependencies(&self) -> &Dependencies {
         &self.dependencies
+    }
+
+    /// Looks for other programs that have to do with the network; needs no lane.
+    pub const fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
     }
 
     /// Looks for what keeps a device from being online; needs no lane.

@@ -13,7 +13,7 @@ use crate::{
     firewall::LinuxFirewall,
     forwarding::LinuxForwarding,
     links::LinuxLinks,
-    neighbour::{bus::SystemBus, manager::Manager},
+    neighbour::{bus::SystemBus, look::look, manager::Manager},
     network::Watch,
     radio::{LinuxRadio, RadioConfig},
     resolvers::Resolvers,
@@ -89,6 +89,7 @@ impl Platform for LinuxPlatform {
         let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone()).beside(manager.clone());
         let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
         let examiner = examine::examiner(Rc::clone(&journal));
+        let neighbours = look(manager.clone());
         Ok(Lanes {
             radio,
             links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager.clone()),
@@ -97,6 +98,7 @@ impl Platform for LinuxPlatform {
             services,
             dependencies: dependencies::look(worker),
             examiner,
+            neighbours,
             stations: LinuxRadio::stations(),
         })
     }

@@ -34,6 +34,12 @@ pub(crate) fn is_bound(transport: Transport, address: SocketAddr) -> bool {
     })
 }
 
+/// Every socket that has this local port, with its number.
+pub(crate) fn bound(transport: Transport, port: u16) -> Vec<(SocketAddr, u64)> {
+    let all = table(transport).into_iter();
+    all.filter(|bound| bound.address.port() == port).map(|bound| (bound.address, bound.inode)).collect()
+}
+
 /// Where this host serves others than devices of the segment: ports of sockets bound to every address or to one that
 /// is neither a loopback address nor `private`.
 pub(crate) fn served(private: IpAddr) -> Vec<(Protocol, u16)> {

@@ -47,6 +47,8 @@ const FIB_DESTINATION: u32 = 2;
 const LOCAL: u32 = 2;
 /// `NFT_NAT_DNAT`.
 const NAT_DESTINATION: u32 = 1;
+/// `NF_NAT_RANGE_PROTO_SPECIFIED`.
+const PORT_SPECIFIED: u32 = 2;
 /// `NFTA_EXPR_NAME`, `NFTA_EXPR_DATA`.
 const EXPRESSION: [u16; 2] = [1, 2];
 /// `NFTA_DATA_VALUE`, `NFTA_DATA_VERDICT`; also `NFTA_VERDICT_CODE`, `NFTA_VERDICT_CHAIN`.
@@ -106,6 +108,8 @@ pub(crate) enum Expression {
     Counter,
     /// `[ masq ]`.
     Masquerade,
+    /// `[ masq proto_min reg 1 flags 0x2 ]`.
+    MasqueradeTo,
     /// `[ immediate reg 0 VERDICT ]`.
     Immediate(Verdict),
     /// One that we never write, by its name.
@@ -244,6 +248,10 @@ impl Expression {
             }),
             Self::Counter => element(w, "counter", |_| {}),
             Self::Masquerade => element(w, "masq", |_| {}),
+            Self::MasqueradeTo => element(w, "masq", |w| {
+                w.number(1, PORT_SPECIFIED);
+                w.number(2, REGISTER);
+            }),
             Self::Immediate(verdict) => element(w, "immediate", |w| {
                 w.number(1, VERDICT_REGISTER);
                 w.nested(2, |w| {
@@ -375,7 +383,14 @@ impl Expression {
                     && same(last_port, SECOND_REGISTER))
                 .then_some(Self::Nat)
             }
-            "masq" => attributes(data).next().is_none().then_some(Self::Masquerade),
+            "masq" if attributes(data).next().is_none() => Some(Self::Masquerade),
+            "masq" => {
+                let ([flags, port, last_port], others) = pick(data, [1, 2, 3])?;
+                let ours = flags.and_then(be32) == Some(PORT_SPECIFIED)
+                    && register(port)
+                    && (last_port.is_none() || register(last_port));
+                (ours && !others).then_some(Self::MasqueradeTo)
+            }
             "immediate" => {
                 let ([to, data], _) = pick(data, [1, 2])?;
                 if let Some(to) = to.and_then(be32).filter(|to| [REGISTER, SECOND_REGISTER].contains(to)) {
@@ -532,6 +547,9 @@ fn lower(statement: &Statement) -> Vec<Expression> {
         .into(),
         Statement::Counter => [Expression::Counter].into(),
         Statement::Masquerade => [Expression::Masquerade].into(),
+        Statement::MasqueradeTo(port) => {
+            [Expression::Load(REGISTER, port.to_be_bytes().into()), Expression::MasqueradeTo].into()
+        }
         Statement::Verdict(verdict) => [Expression::Immediate(verdict.clone())].into(),
         Statement::Other(name) => [Expression::Other(name.clone())].into(),
     }
@@ -552,6 +570,13 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
         {
             statements.push(Statement::Redirect((*address).into(), u16::from_be_bytes(*port)));
             rest = rest.get(3..).unwrap_or_default();
+            continue;
+        }
+        if let [Expression::Load(REGISTER, port), Expression::MasqueradeTo, ..] = rest
+            && let Some(port) = as_array(port)
+        {
+            statements.push(Statement::MasqueradeTo(u16::from_be_bytes(*port)));
+            rest = rest.get(2..).unwrap_or_default();
             continue;
         }
         if let [Expression::Load(REGISTER, mark), Expression::SetMark, ..] = rest
@@ -590,6 +615,7 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
                     Expression::DestinationType => Statement::Other("fib".into()),
                     Expression::Load(..) => Statement::Other("immediate".into()),
                     Expression::Nat => Statement::Other("nat".into()),
+                    Expression::MasqueradeTo => Statement::Other("masq".into()),
                 };
                 (statement, 1)
             },

@@ -2,7 +2,8 @@
 //!
 //! A mapped port leads to its device from the public connection and, as *hairpin*, from the segment itself, where
 //! the packet must go back the way it came: it is translated at both ends. Only packets for an address of this host are
-//! redirected. What a mapping lets in is named by device and port once more where packets are forwarded, so that no
+//! redirected. What the device itself sends from a mapped port is seen outside as coming from the port of the mapping
+//! (RFC 6886: mappings are bidirectional), so that whom it meets by a third party's word finds it. What a mapping lets in is named by device and port once more where packets are forwarded, so that no
 //! other table's translation opens anything.
 
 use alloc::{format, vec, vec::Vec};
@@ -34,18 +35,21 @@ fn ours(plan: &FirewallPlan) -> impl Iterator<Item = (&PortForward, Subnet4)> {
     })
 }
 
-/// That a packet comes from these.
-fn remote(remote: Option<MapRemote>, protocol: Protocol) -> Vec<Match> {
+/// That a packet comes from these, or goes to them.
+fn remote(remote: Option<MapRemote>, protocol: Protocol, side: Side) -> Vec<Match> {
     let Some(MapRemote { address, prefix, port }) = remote else { return Vec::new() };
     let network = match address {
         IpAddr::V4(address) => {
-            Subnet4::new(address, prefix).map(|network| Match::Address(Side::In, network.network()))
+            Subnet4::new(address, prefix).map(|network| Match::Address(side, network.network()))
         }
         IpAddr::V6(address) => {
-            Subnet6::new(address, prefix).map(|network| Match::Address6(Side::In, network.network()))
+            Subnet6::new(address, prefix).map(|network| Match::Address6(side, network.network()))
         }
     };
-    let port = (port != 0).then_some(Match::PortFrom(protocol.number(), port));
+    let port = (port != 0).then(|| match side {
+        Side::In => Match::PortFrom(protocol.number(), port),
+        Side::Out => Match::Port(protocol.number(), port),
+    });
     network.filter(|_| prefix > 0).into_iter().chain(port).collect()
 }
 
@@ -68,7 +72,7 @@ pub(crate) fn prerouting(plan: &FirewallPlan) -> Vec<Rule> {
             ]);
             statements
         };
-        let remote = remote(forward.remote, forward.protocol);
+        let remote = remote(forward.remote, forward.protocol, Side::In);
         rules.push(Rule { statements: condition(forward.public, remote), comment: text(forward) });
         if forward.remote.is_some() {
             continue;
@@ -103,7 +107,8 @@ pub(crate) fn inward(plan: &FirewallPlan, private: IfName) -> Vec<Rule> {
         let device = Subnet4::new(forward.address, 32).map(|device| Match::Address(Side::Out, device));
         let mut statements =
             vec![on(Side::In, Op::Is, Compared::Name(forward.public)), Statement::Match(Match::Ipv4)];
-        statements.extend(remote(forward.remote, forward.protocol).into_iter().map(Statement::Match));
+        statements
+            .extend(remote(forward.remote, forward.protocol, Side::In).into_iter().map(Statement::Match));
         statements.extend(device.map(Statement::Match));
         statements.extend([
             Statement::Match(Match::Port(forward.protocol.number(), forward.internal_port)),
@@ -129,7 +134,7 @@ pub(crate) fn pinholes(
         let mut statements =
             vec![on(Side::In, Op::Is, Compared::Name(public)), Statement::Match(Match::Ipv6)];
         let device = Subnet6::new(hole.address, 128).map(|device| Match::Address6(Side::Out, device));
-        let conditions = remote(hole.remote, hole.protocol).into_iter().chain(device);
+        let conditions = remote(hole.remote, hole.protocol, Side::In).into_iter().chain(device);
         statements.extend(conditions.map(Statement::Match));
         statements.extend([
             Statement::Match(Match::Port(hole.protocol.number(), hole.port)),
@@ -140,6 +145,29 @@ pub(crate) fn pinholes(
             statements,
             comment: format!("{} {} of {}", hole.protocol, hole.port, hole.address),
         });
+    }
+    rules
+}
+
+/// A device's own connections from a mapped port leave by the port of the mapping. Before other translation; where
+/// both ports are the same it keeps the port anyway.
+pub(crate) fn outward(plan: &FirewallPlan) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let translated = |(forward, _): &(&PortForward, Subnet4)| forward.external_port != forward.internal_port;
+    for (forward, _) in ours(plan).filter(translated) {
+        let device = Subnet4::new(forward.address, 32).map(|device| Match::Address(Side::In, device));
+        let mut statements = vec![
+            on(Side::In, Op::Is, Compared::Name(forward.private)),
+            on(Side::Out, Op::Is, Compared::Name(forward.public)),
+            Statement::Match(Match::Ipv4),
+        ];
+        let remote = remote(forward.remote, forward.protocol, Side::Out);
+        statements.extend(device.into_iter().chain(remote).map(Statement::Match));
+        statements.extend([
+            Statement::Match(Match::PortFrom(forward.protocol.number(), forward.internal_port)),
+            Statement::MasqueradeTo(forward.external_port),
+        ]);
+        rules.push(Rule { statements, comment: format!("{} outwards", text(forward)) });
     }
     rules
 }

@@ -30,7 +30,7 @@ impl Ruleset {
         let mut steer = Vec::new();
         let mut branches = Vec::new();
         let mut input = Vec::new();
-        let mut postrouting = Vec::new();
+        let mut postrouting = mapping::outward(plan);
         for (number, segment) in plan.segments.iter().enumerate() {
             let parts = Parts {
                 segment,
@@ -45,7 +45,7 @@ impl Ruleset {
             branches.push(parts.outward(isolation::outward(plan, segment)));
             let mut mapped = mapping::inward(plan, segment.interface);
             mapped.extend(
-                parts.passage6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
+                parts.networks6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
             );
             branches.push(parts.inward(mapped));
             input.extend(parts.input());

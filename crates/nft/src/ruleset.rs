@@ -76,6 +76,8 @@ pub enum Statement {
     Counter,
     /// Rewrites the source to the address of the outgoing interface (only in [`Hook::Postrouting`]).
     Masquerade,
+    /// The same, and the source port to this one. Only after [`Match::PortFrom`].
+    MasqueradeTo(u16),
     /// Rewrites the IPv4 destination and its port (only in [`Hook::Prerouting`]).
     Redirect(Ipv4Addr, u16),
     /// Marks the packet, for the routing decision (only in [`Hook::Steer`]).
@@ -275,6 +277,7 @@ impl fmt::Display for Statement {
             Self::Match(condition) => write!(f, "{condition}"),
             Self::Counter => f.write_str("counter"),
             Self::Masquerade => f.write_str("masquerade"),
+            Self::MasqueradeTo(port) => write!(f, "masquerade to :{port}"),
             Self::Redirect(address, port) => write!(f, "dnat ip to {address}:{port}"),
             Self::Mark(mark) => write!(f, "meta mark set {mark:#010x}"),
             Self::ClampSegment => f.write_str("tcp option maxseg size set rt mtu"),

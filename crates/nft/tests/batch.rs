@@ -124,6 +124,37 @@ fn golden(file: &str, found: &str) {
 }
 
 #[test]
+fn what_a_device_sends_from_a_mapped_port_leaves_by_the_port_of_the_mapping() {
+    let forward = |internal_port, remote: Option<&str>| PortForward {
+        public: name("eth0"),
+        private: name("hnap0"),
+        protocol: Protocol::Udp,
+        external_port: 5000,
+        address: "192.168.137.9".parse().unwrap(),
+        internal_port,
+        remote: remote.map(|address| MapRemote { address: address.parse().unwrap(), prefix: 32, port: 53 }),
+    };
+    let outwards =
+        |forward| {
+            let plan = FirewallPlan { forwards: vec![forward], ..full() };
+            let ruleset = Ruleset::of(&plan, known);
+            let chain = ruleset.chains.iter().find(|chain| chain.name == "postrouting").unwrap();
+            let texts: Vec<String> = chain.rules.iter().map(ToString::to_string).collect();
+            let at = texts.iter().position(|text| text.contains("masquerade to"));
+            assert!(at.is_none_or(
+                |at| at < texts.iter().position(|text| text.contains("masquerade comment")).unwrap()
+            ));
+            at.map(|at| texts[at].clone())
+        };
+    let from = "iifname \"hnap0\" oifname \"eth0\" meta nfproto ipv4 ip saddr 192.168.137.9/32";
+    let to = "udp sport 4000 masquerade to :5000 comment \"udp 5000 to hnap0 outwards\"";
+    assert_eq!(outwards(forward(4000, None)).unwrap(), format!("{from} {to}"));
+    let one = outwards(forward(4000, Some("203.0.113.1"))).unwrap();
+    assert_eq!(one, format!("{from} ip daddr 203.0.113.1/32 udp dport 53 {to}"));
+    assert_eq!(outwards(forward(5000, None)), None, "it keeps the port anyway");
+}
+
+#[test]
 fn a_pinhole_opens_one_port_of_one_device_of_the_prefix_to_new_connections() {
     let hole = |address: &str, remote: Option<&str>| Pinhole {
         public: name("eth0"),
@@ -309,6 +340,7 @@ fn an_ordinary_packet_meets_no_more_than_this() {
             | Statement::ClampSegment => 3,
             Statement::Match(Match::TcpSyn) => 5,
             Statement::Match(Match::Port(..) | Match::PortFrom(..)) => 4,
+            Statement::MasqueradeTo(_) => 2,
             Statement::Counter | Statement::Masquerade | Statement::Verdict(_) | Statement::Other(_) => 1,
         };
         rule.statements.iter().map(expressions).sum()

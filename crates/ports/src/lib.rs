@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, pin::Pin, rc::Rc};
 use hn_types::{
     DriverError, IfName,
     diagnosis::{Examination, Findings},
+    neighbour::Neighbour,
     observed::PlatformEvent,
     part::MissingDependency,
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
@@ -96,6 +97,28 @@ impl Dependencies {
 impl std::fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Dependencies")
+    }
+}
+
+/// Looks for other programs that have to do with the network, when somebody asks.
+#[derive(Clone)]
+pub struct Neighbours(Rc<dyn Fn() -> Vec<Neighbour>>);
+
+impl Neighbours {
+    /// Looks with `look`, which answers within milliseconds and changes nothing.
+    pub fn new(look: impl Fn() -> Vec<Neighbour> + 'static) -> Self {
+        Self(Rc::new(look))
+    }
+
+    /// Those that are there at this moment.
+    pub fn found(&self) -> Vec<Neighbour> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Neighbours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Neighbours")
     }
 }
 
@@ -198,6 +221,8 @@ pub struct Lanes<R, L, W, F, S> {
     pub dependencies: Dependencies,
     /// Not a lane: it looks when somebody asks.
     pub examiner: Examiner,
+    /// Nor is this.
+    pub neighbours: Neighbours,
 }
 
 /// A platform: what the daemon is generic over.

@@ -110,6 +110,13 @@ pub enum ToWorker {
         /// The host's other addresses, each with the prefix of the devices' addresses; at most 8.
         prefixes: Vec<Subnet6>,
     },
+    /// The host's IPv6 addresses are others.
+    PortMapAddress6 {
+        /// As [`ToWorker::ServePortMap6::link_local`].
+        link_local: Ipv6Addr,
+        /// As [`ToWorker::ServePortMap6::prefixes`].
+        prefixes: Vec<Subnet6>,
+    },
     /// The way out, as devices that map ports may see it.
     PortMapUplink(MapUplink),
     /// The table of port mappings, in parts of at most [`ENTRIES`].

@@ -3,7 +3,8 @@
 use std::{cell::RefCell, rc::Rc};
 
 use hn_ports::{
-    Changed, Dependencies, Examiner, Firewall, Forwarding, Lanes, Links, Radio, Services, Stations,
+    Changed, Dependencies, Examiner, Firewall, Forwarding, Lanes, Links, Neighbours, Radio, Services,
+    Stations,
 };
 use hn_types::{
     DriverError, DriverErrorKind, Step,
@@ -48,6 +49,7 @@ pub(crate) fn lanes(world: &Shared) -> Lanes<SimRadio, SimLinks, SimForwarding, 
             let findings = examined.borrow().findings(&question);
             Box::pin(async move { findings })
         }),
+        neighbours: Neighbours::new(Vec::new),
     }
 }
 

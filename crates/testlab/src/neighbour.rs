@@ -138,6 +138,12 @@ impl Machine {
         wait::holds("the bus", SETTLE, || Ok(socket.exists()))
     }
 
+    /// The address of the system bus, for a program that is not started by a script.
+    #[must_use]
+    pub fn bus(&self) -> String {
+        format!("unix:path={}", self.scene.router.files().join("bus").display())
+    }
+
     /// `hostednet share`, which is refused and leaves nothing: what the refusal says, and the commands in it that open
     /// the way.
     ///
@@ -359,4 +365,30 @@ fn answers(machine: &Machine) -> Result<()> {
     let asked = format!("dig +short +time=2 +tries=1 @127.0.0.1 {OWN_NAME} | grep -qx {OWN_ANSWER}");
     let answers = wait::holds("the machine's name server", SETTLE, || machine.holds(&asked));
     answers.map_err(|error| error.context(machine.said()))
+}
+
+/// systemd-networkd with a DHCP client on `interface`, on a bus of its own.
+///
+/// # Errors
+/// If it does not start.
+pub fn networkd(machine: &mut Machine, interface: &str) -> Result<()> {
+    machine.system_bus(true)?;
+    let files = machine.scene.router.files().join("networkd");
+    std::fs::create_dir(&files)?;
+    std::fs::write(
+        files.join("20-lan.network"),
+        format!("[Match]\nName={interface}\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"),
+    )?;
+    // It reads its own folders, runs as a user of its own, and takes a machine with a read-only /sys for one without udev.
+    std::fs::set_permissions(
+        machine.scene.router.files(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )?;
+    machine.prelude.push_str(&format!(
+        "mount -o remount,ro /sys\nmkdir -p /run/systemd\nmount -t tmpfs none /run/systemd\n\
+         mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp\n\
+         chown -R systemd-network /run/systemd/netif\nmount --bind {} /etc/systemd/network\n",
+        files.display()
+    ));
+    machine.daemon("exec /lib/systemd/systemd-networkd")
 }

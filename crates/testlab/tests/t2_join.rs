@@ -65,7 +65,9 @@ impl Host {
 
 /// What `ip` shows of the device: its addresses and its default routes.
 fn shown(device: &Namespace) -> (String, String) {
+    // Without how long it still holds.
     let address = device.ip("-4 -o addr show dev wlan0").unwrap().stdout;
+    let address = address.split("valid_lft").next().unwrap_or_default().to_owned();
     let routes = device.ip("-4 route show default").unwrap().stdout;
     (address, routes)
 }
@@ -121,6 +123,44 @@ fn a_lease_becomes_address_and_route_and_goes_without_a_trace() {
     });
     assert_eq!(shown(&device), before);
     host.says("DHCPRELEASE");
+}
+
+#[test]
+fn what_a_killed_join_configured_ends_by_itself() {
+    let Standing::Met = require(Tier::Namespaces) else { return };
+    let (device, mut host) = scene();
+    host.serve(174);
+    let left = || -> u64 {
+        let shown = device.ip("-4 -o addr show dev wlan0").unwrap().stdout;
+        let seconds = shown.split("valid_lft ").nth(1).and_then(|rest| rest.split("sec").next());
+        seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or_else(|| panic!("for ever: {shown}"))
+    };
+    let lease = on_device(&device, async || {
+        let mut addressing = addressing();
+        addressing.begin().unwrap();
+        let lease = bound(&mut addressing).await;
+        addressing.apply(&lease).unwrap();
+        assert!(left() <= 90);
+        // While it lives it holds on.
+        device.ip(&format!("addr change {} dev wlan0 valid_lft 40 preferred_lft 40", lease.address)).unwrap();
+        assert!(left() <= 40);
+        let held_on = async {
+            while left() <= 40 {
+                let _ = timeout(Duration::from_millis(200), addressing.next()).await;
+            }
+        };
+        timeout(Duration::from_secs(40), held_on).await.expect("the address is confirmed");
+        // As after kill -9: nothing is taken back.
+        std::mem::forget(addressing);
+        lease
+    });
+    assert!(shown(&device).1.contains("default via"));
+    device.ip(&format!("addr change {} dev wlan0 valid_lft 2 preferred_lft 2", lease.address)).unwrap();
+    hn_testlab::wait::holds("neither address nor route", Duration::from_secs(30), || {
+        let (address, routes) = shown(&device);
+        Ok(address.is_empty() && routes.is_empty())
+    })
+    .unwrap();
 }
 
 #[test]

@@ -156,3 +156,135 @@ fn an_interface_that_networkmanager_shares_itself_is_refused_with_its_profile() 
     managed.machine.sh(remedy).unwrap();
     managed.machine.scene.share(&[PRIVATE[1]]).unwrap();
 }
+
+/// What `dist/` installs for NetworkManager.
+const DROP_IN: &str = include_str!("../../../dist/NetworkManager/conf.d/50-hostednet.conf");
+
+#[test]
+fn with_the_file_in_dist_interfaces_of_ours_are_not_networkmanagers_from_the_moment_they_exist() {
+    let Some(managed) = Managed::new() else { return };
+    let machine = &managed.machine;
+    // Whether it leaves a new bridge alone, once it has seen it.
+    let left_alone = |name: &str| {
+        // With an address: it watches no others.
+        machine
+            .sh(&format!(
+                "ip link add {name} type bridge; ip link set {name} up; ip addr add 10.8.8.8/32 dev {name}"
+            ))
+            .unwrap();
+        wait::until(&format!("{name} at NetworkManager"), SETTLE, || {
+            let devices = devices(machine);
+            let line = devices.lines().find(|line| line.starts_with(&format!("{name}:")));
+            Ok(line.map(|line| line.contains(":unmanaged:")))
+        })
+        .unwrap()
+    };
+    machine
+        .sh(&format!(
+            "cat > /etc/NetworkManager/conf.d/50-hostednet.conf <<'END'\n{DROP_IN}END\nnmcli general reload conf"
+        ))
+        .unwrap();
+    for ours in ["hnbr7", "hnap7"] {
+        assert!(left_alone(ours), "{ours}: {}", devices(machine));
+    }
+    // Which is due to the file: another bridge becomes its own.
+    left_alone("br7");
+    wait::holds("another bridge to be NetworkManager's", SETTLE, || {
+        Ok(devices(machine).lines().any(|line| line.starts_with("br7:") && !line.contains(":unmanaged:")))
+    })
+    .unwrap();
+    for ours in ["hnbr7", "hnap7"] {
+        assert!(devices(machine).contains(&format!("{ours}:unmanaged:")), "{}", devices(machine));
+    }
+}
+
+/// One of the neighbours in the status.
+fn neighbour(machine: &Machine, name: &str) -> Option<serde_json::Value> {
+    let all = machine.scene.product.field("/neighbours").ok()?;
+    all.as_array()?.iter().find(|neighbour| neighbour["name"] == name).cloned()
+}
+
+#[test]
+fn neighbours_are_shown_with_what_they_hold_and_what_they_were_asked_for() {
+    let Some(mut managed) = Managed::new() else { return };
+    neighbour::dnsmasq(&mut managed.machine).unwrap();
+    managed.share();
+    let machine = &managed.machine;
+    let manager = neighbour(machine, "NetworkManager").unwrap();
+    assert_eq!(manager["asked"], serde_json::json!(["leave lan0 alone"]));
+    assert_eq!(manager["conflict"], "");
+    // What was found a moment ago is told for a moment.
+    let dnsmasq = wait::until("dnsmasq", SETTLE, || Ok(neighbour(machine, "dnsmasq"))).unwrap();
+    let holds = dnsmasq["holds"].to_string();
+    for held in
+        ["UDP port 53 of every address", "TCP port 53 of every address", "UDP port 67 of every address"]
+    {
+        assert!(holds.contains(held), "{holds}");
+    }
+    let said = machine.scene.product.run(["status"]).unwrap().stdout;
+    assert!(said.contains("Neighbours") && said.contains("asked to leave lan0 alone"), "{said}");
+    // Neither our own processes nor those of other namespaces are neighbours.
+    let all = machine.scene.product.field("/neighbours").unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
+    machine.scene.product.run(["unshare"]).unwrap();
+    wait::holds("nothing asked", SETTLE, || {
+        Ok(neighbour(machine, "NetworkManager")
+            .is_some_and(|manager| manager["asked"] == serde_json::json!([])))
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_dhcp_client_of_systemd_networkd_on_a_private_interface_is_a_conflict_that_is_named() {
+    if require(Tier::Namespaces).is_missing() {
+        return;
+    }
+    let mut machine = Machine::new().unwrap();
+    neighbour::networkd(&mut machine, PRIVATE[0]).unwrap();
+    machine.scene.product.start(&machine.scene.router).unwrap();
+    let conflict =
+        || neighbour(&machine, "systemd-networkd").map(|networkd| networkd["conflict"].to_string());
+    // While the interface is nobody's, its client is its own affair.
+    wait::holds("networkd", SETTLE, || {
+        let networkd = neighbour(&machine, "systemd-networkd");
+        Ok(networkd.is_some_and(|networkd| networkd["holds"].to_string().contains("DHCP client on lan0")))
+    })
+    .unwrap();
+    assert_eq!(conflict().unwrap(), "\"\"");
+    machine.scene.share(&[PRIVATE[0]]).unwrap();
+    wait::holds("the conflict", SETTLE, || {
+        Ok(conflict().is_some_and(|conflict| conflict.contains("on lan0, which is private")))
+    })
+    .unwrap();
+    machine.online().unwrap();
+}
+
+#[test]
+fn join_leaves_an_interface_to_networkmanager_that_is_its_own_and_says_how_to_go_on() {
+    let Some(managed) = Managed::new() else { return };
+    let machine = &managed.machine;
+    let key = machine.scene.router.files().join("key");
+    std::fs::write(&key, "correct horse battery").unwrap();
+    let key = key.display().to_string();
+    let join = |interface: &str| {
+        let mut command = machine.scene.product.hostednet([
+            "join",
+            "Lab",
+            "--interface",
+            interface,
+            "--key-file",
+            &key,
+            "--once",
+        ]);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", machine.bus());
+        let done = hn_testlab::command::run(&mut command, SETTLE).unwrap();
+        assert!(!done.status.success());
+        done.stderr
+    };
+    let refused = join(PRIVATE[0]);
+    assert!(refused.contains("NetworkManager manages it"), "{refused}");
+    assert!(refused.contains(&format!("nmcli device set {} managed no", PRIVATE[0])), "{refused}");
+    assert!(devices(machine).contains("lan0:connected:office"), "nothing was touched");
+    // One that is not its own is no concern of it; that there is no Wi-Fi there is another matter.
+    assert!(!join(PUBLIC).contains("NetworkManager"));
+}

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod key;
 pub mod mac;
 pub mod name;
+pub mod neighbour;
 pub mod net;
 pub mod network;
 pub mod observed;

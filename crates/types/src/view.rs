@@ -121,6 +121,22 @@ pub struct Snapshot {
     /// Port mappings that devices ask for.
     #[serde(default)]
     pub port_mapping: PortMapView,
+    /// Other programs on the machine that have to do with its network.
+    #[serde(default)]
+    pub neighbours: Vec<NeighbourView>,
+}
+
+/// Another program that has to do with the machine's network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighbourView {
+    /// Its name.
+    pub name: String,
+    /// What it holds of what a segment needs: `UDP port 53 of every address`.
+    pub holds: Vec<String>,
+    /// What it was asked for and does: `leave eth1 alone`.
+    pub asked: Vec<String>,
+    /// Why the two of us do not go together, and what to do; empty when we do.
+    pub conflict: String,
 }
 
 /// UPnP IGD, NAT-PMP and PCP as reported.

@@ -366,6 +366,14 @@ impl Worker {
                 let cause = served.err().unwrap_or_default();
                 self.control.send(FromWorker::PortMap { generation, ipv6: true, cause })?;
             }
+            ToWorker::PortMapAddress6 { link_local, prefixes } => {
+                let [] = exactly(descriptors)?;
+                if let Some(portmap) = self.portmap()
+                    && let Err(error) = portmap.server_mut().set_address6(Some(link_local), prefixes, now)
+                {
+                    tracing::warn!(%error, "port mapping keeps its IPv6 addresses");
+                }
+            }
             ToWorker::PortMapUplink(uplink) => {
                 let [] = exactly(descriptors)?;
                 if let Some(portmap) = self.portmap() {

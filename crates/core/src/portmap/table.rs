@@ -5,7 +5,7 @@
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -575,13 +575,10 @@ fn lasts(add: &MapAdd, ground: &Ground<'_>, now: Monotonic) -> Monotonic {
     ground.until(lifetime_s, now)
 }
 
-/// Whether IPv6 packets with this source or destination are ours to open: never a link-local or multicast one.
-pub(crate) fn is_routable(address: Ipv6Addr) -> bool {
-    !address.is_unicast_link_local() && !address.is_multicast() && !address.is_unspecified()
-}
-
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv6Addr;
+
     use super::*;
 
     const DEVICE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 9);

@@ -169,6 +169,11 @@ impl Manager {
         Ok(())
     }
 
+    /// The interfaces that it was asked to leave alone.
+    pub(crate) fn taken(&self) -> Vec<IfName> {
+        self.shared.claims.borrow().taken.keys().copied().collect()
+    }
+
     /// Refuses an interface on which it shares a connection itself.
     ///
     /// # Errors
@@ -458,6 +463,30 @@ fn conflict(interface: IfName, active: &Active) -> DriverError {
     );
     DriverError::new(DriverErrorKind::Busy, "take the interface over", interface, cause)
         .with_remedy(format!("nmcli connection down {which}"))
+}
+
+/// Refuses an interface that NetworkManager manages, to a program that is about to configure it for itself and has no
+/// journal: whoever joins networks there would join others.
+///
+/// # Errors
+///
+/// `Busy`, with both ways out.
+pub(crate) async fn left_alone(bus: &SystemBus, name: IfName) -> Result<(), DriverError> {
+    let manages = async {
+        if !bus.present(NAME).await {
+            return Ok(false);
+        }
+        let Some(path) = device(bus, name).await? else { return Ok(false) };
+        get::<bool>(bus, Object { name: NAME, path: path.as_str(), interface: DEVICE }, "Managed").await
+    };
+    let manages: Result<Result<bool, Trouble>, _> = timeout(PATIENCE, manages).await;
+    if !matches!(manages, Ok(Ok(true))) {
+        return Ok(());
+    }
+    let cause = "NetworkManager manages it and joins networks there itself";
+    let remedy =
+        format!("join with `nmcli device wifi connect`, or run `nmcli device set {name} managed no` first");
+    Err(DriverError::new(DriverErrorKind::Busy, "join a network", name, cause).with_remedy(remedy))
 }
 
 /// Lets it manage the interface again. One that is gone, or managed by somebody's decision, needs nothing.

@@ -2,4 +2,5 @@
 
 pub mod bus;
 pub mod firewalld;
+pub(crate) mod look;
 pub(crate) mod manager;

@@ -11,8 +11,9 @@ use std::{
 
 use hn_ports::services::{ENTRIES, ToWorker};
 use hn_types::{
+    Subnet6,
     observed::{PlatformEvent, ServiceEvent, ServiceTrouble},
-    plan::PortMapPlan,
+    plan::{Ipv6Plan, PortMapPlan},
     portmap::{MapAct, MapAdd, MapAnswer, MapFilter, MapRequest},
     settings::Protocol,
 };
@@ -46,6 +47,8 @@ pub(super) struct PortMaps {
     reported: String,
     /// What the worker was told.
     told: Option<PortMapPlan>,
+    /// The prefixes it was told.
+    told6: Vec<Subnet6>,
     tickets: BTreeMap<u64, Ticket>,
     next: u64,
     served: Option<(Clock, Vec<(Protocol, u16)>)>,
@@ -60,6 +63,7 @@ impl PortMaps {
             ipv6: Port::new(),
             reported: String::new(),
             told: None,
+            told6: Vec::new(),
             tickets: BTreeMap::new(),
             next: generation << 32,
             served: None,
@@ -151,6 +155,16 @@ fn entries(plan: &PortMapPlan) -> Vec<ToWorker> {
         .collect()
 }
 
+/// The host's addresses, each with the prefix of the devices' addresses.
+fn prefixes(plan: &Ipv6Plan) -> Vec<Subnet6> {
+    // The first address of a prefix of the uplink's: where that is not the host's, nothing is sent there.
+    let first = |network: Subnet6| {
+        let address = network.network().address().to_bits() | 1;
+        Subnet6::new(address.into(), network.prefix())
+    };
+    [Some(plan.address), plan.global.and_then(first)].into_iter().flatten().collect()
+}
+
 /// Whether a request is one that an engine makes.
 fn is_sound(act: &MapAct) -> bool {
     match act {
@@ -193,7 +207,8 @@ impl Supervisor {
             match portmap_sockets(interface, index, None) {
                 Ok(sockets) => {
                     portmap.ipv6.take(());
-                    let (link_local, prefixes) = (ipv6.link_local, vec![ipv6.address]);
+                    let (link_local, prefixes) = (ipv6.link_local, prefixes(ipv6));
+                    portmap.told6.clone_from(&prefixes);
                     let command = ToWorker::ServePortMap6 { generation, link_local, prefixes };
                     commands.push((command, sockets.into()));
                 }
@@ -214,7 +229,15 @@ impl Supervisor {
         if serving.portmap.ipv4.held.is_none() {
             return Ok(());
         }
-        for message in serving.portmap.news(&plan) {
+        let mut news = serving.portmap.news(&plan);
+        if let Some(ipv6) = serving.segment.ipv6.as_ref().filter(|_| serving.portmap.ipv6.held.is_some()) {
+            let prefixes = prefixes(ipv6);
+            if prefixes != serving.portmap.told6 {
+                serving.portmap.told6.clone_from(&prefixes);
+                news.push(ToWorker::PortMapAddress6 { link_local: ipv6.link_local, prefixes });
+            }
+        }
+        for message in news {
             self.tell(&message, &[])?;
         }
         Ok(())
@@ -245,8 +268,8 @@ impl Supervisor {
         let ours = match request.client {
             IpAddr::V4(client) => segment.address.contains(client),
             IpAddr::V6(client) => {
-                let prefix = segment.ipv6.as_ref().map(|ipv6| ipv6.address);
-                client.is_unicast_link_local() || prefix.is_some_and(|prefix| prefix.contains(client))
+                let prefixes = segment.ipv6.as_ref().map(prefixes).unwrap_or_default();
+                client.is_unicast_link_local() || prefixes.iter().any(|prefix| prefix.contains(client))
             }
         };
         if segment.portmap.is_none() || !ours || !is_sound(&request.act) {

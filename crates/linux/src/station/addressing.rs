@@ -19,7 +19,7 @@ use crate::{network::interface, packet::client_socket, sys::watched};
 /// No frame of DHCP or ARP is longer.
 const FRAME: usize = 2048;
 /// Timers here stand still while the machine sleeps; the clock does not. So often they are compared.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// What the client has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +109,7 @@ impl Addressing {
     pub async fn next(&mut self) -> Addressed {
         let mut frame = vec![0; FRAME];
         loop {
+            self.setup.confirm();
             while let Some(output) = self.client.poll_output() {
                 match output {
                     ClientOutput::Send(frame) => self.send(&frame),
@@ -116,7 +117,8 @@ impl Addressing {
                     ClientOutput::Lost(loss) => return Addressed::Lost(loss),
                 }
             }
-            let wake = self.client.poll_timeout();
+            // Also to let what is configured hold on.
+            let wake = self.client.poll_timeout().or_else(|| Some(now() + LONGEST));
             tokio::select! {
                 length = receive(self.socket.as_ref(), &mut frame) => {
                     self.client.handle_frame(frame.get(..length).unwrap_or_default(), now());

@@ -21,6 +21,7 @@ use self::{
     supplicant::{Network, Order, PrivateFolder, Supplicant},
 };
 use crate::{
+    neighbour::{bus::SystemBus, manager::left_alone},
     netlink::{Netlink, ROUTE},
     network::tables,
     undo::{driver_error, io_failure},
@@ -89,6 +90,7 @@ pub async fn join(
         Some(interface) => interface,
         None => only_interface()?,
     };
+    left_alone(&SystemBus::default(), interface).await?;
     supplicant::check(interface)?;
     let mut addressing = Addressing::new(interface, request.resolv_conf)?;
     let folder = PrivateFolder::new()

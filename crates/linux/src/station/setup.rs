@@ -4,6 +4,7 @@ use std::{
     io::Write as _,
     path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use hn_join::Lease;
@@ -28,6 +29,11 @@ const AF_INET: u8 = 2;
 const ROUTE_KIND: [u8; 4] = [254, 16, 0, 1];
 /// A cable is preferred to us; so do the usual network managers.
 const METRIC: u32 = 600;
+/// For how long an address holds that nobody confirms any more, in seconds. Should this process be killed, the address
+/// and the route go by themselves.
+const LIFE: u32 = 90;
+/// So often it is confirmed.
+const CONFIRM: Duration = Duration::from_secs(20);
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// What is set up on one interface.
@@ -47,6 +53,8 @@ struct Applied {
     address: Subnet4,
     routed: bool,
     names: Names,
+    /// When the address was last confirmed.
+    confirmed: Instant,
 }
 
 /// How the name servers were set, and with that how they are taken back.
@@ -81,16 +89,22 @@ impl Setup {
             self.withdraw();
         }
         let names = self.applied.take().map_or(Names::Nobody, |applied| applied.names);
-        let applied = self.applied.insert(Applied { index, address: lease.address, routed: false, names });
+        let applied = self.applied.insert(Applied {
+            index,
+            address: lease.address,
+            routed: false,
+            names,
+            confirmed: Instant::now(),
+        });
         let route = open()?;
-        route.request(NEW_ADDRESS, CREATE | REPLACE, &address_body(index, lease.address)).map_err(
+        route.request(NEW_ADDRESS, CREATE | REPLACE, &lasting_body(index, lease.address)).map_err(
             |refusal| {
                 let target = format!("{} on {}", lease.address, self.interface);
                 driver_error("give the interface an address", target, &refusal)
             },
         )?;
         if let Some(router) = lease.router {
-            let mut body = route_body(index);
+            let mut body = route_body(index, lease.address);
             attribute(&mut body, 5, &router.octets());
             route.request(NEW_ROUTE, CREATE | REPLACE, &body).map_err(|refusal| {
                 driver_error("set the default route", format!("{router} on {}", self.interface), &refusal)
@@ -101,6 +115,18 @@ impl Setup {
             self.name(lease)?;
         }
         Ok(self.names())
+    }
+
+    /// Lets the address hold on. Called more often than it would end; does nothing while that is far.
+    pub(super) fn confirm(&mut self) {
+        if let Some(applied) = &mut self.applied
+            && applied.confirmed.elapsed() >= CONFIRM
+            && let Ok(route) = open()
+        {
+            // An address that somebody removed is not brought back: there is no `CREATE`.
+            let _ = route.request(NEW_ADDRESS, REPLACE, &lasting_body(applied.index, applied.address));
+            applied.confirmed = Instant::now();
+        }
     }
 
     /// Who asks the name servers of the lease.
@@ -130,7 +156,7 @@ impl Setup {
         }
         let Ok(route) = open() else { return };
         if applied.routed {
-            let _ = route.request(DELETE_ROUTE, 0, &route_body(applied.index));
+            let _ = route.request(DELETE_ROUTE, 0, &route_body(applied.index, applied.address));
         }
         let _ = route.request(DELETE_ADDRESS, 0, &address_body(applied.index, applied.address));
     }
@@ -228,12 +254,21 @@ fn address_body(index: u32, address: Subnet4) -> Vec<u8> {
     body
 }
 
-/// `struct rtmsg` of our default route, without its router.
-fn route_body(index: u32) -> Vec<u8> {
+/// The same with `struct ifa_cacheinfo`: preferred and valid for [`LIFE`].
+fn lasting_body(index: u32, address: Subnet4) -> Vec<u8> {
+    let mut body = address_body(index, address);
+    let info: Vec<u8> = [LIFE, LIFE, 0, 0].into_iter().flat_map(u32::to_ne_bytes).collect();
+    attribute(&mut body, 6, &info);
+    body
+}
+
+/// `struct rtmsg` of our default route, without its router. It goes with the address that packets take.
+fn route_body(index: u32, source: Subnet4) -> Vec<u8> {
     let mut body = vec![AF_INET, 0, 0, 0];
     body.extend_from_slice(&ROUTE_KIND);
     body.extend_from_slice(&[0; 4]);
     attribute(&mut body, 4, &index.to_ne_bytes());
     attribute(&mut body, 6, &METRIC.to_ne_bytes());
+    attribute(&mut body, 7, &source.address().octets());
     body
 }
