@@ -30,7 +30,7 @@ const STATUS: &str = r#"{"version":"0.1.0","hosted_network":{"state":"active","r
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ssid = Ssid::new("Café ☕".as_bytes())?;
     let key = "so good, so warm";
-    let qr = QrText::new(&wifi_uri(&ssid, &Key::passphrase(key.to_owned())?));
+    let qr = QrText::new(&wifi_uri(&ssid, &Key::passphrase(key.to_owned())?, false));
     let log = [
         "20:14:02 the network is up",
         "20:14:31 + 3a:90:11:c4:07:5e joined with the primary key",

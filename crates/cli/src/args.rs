@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, str::FromStr};
 
-use clap::{Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use hostednet::{
     MappingTarget, Protocol,
@@ -220,17 +220,64 @@ pub enum UpPublic {
     Share(PublicChoice),
 }
 
+/// Kinds of WPA-Personal.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SecurityArg {
+    /// WPA2: every device knows it
+    Wpa2,
+    /// WPA2 and WPA3 at once; a device takes the stronger one it knows
+    Transition,
+    /// WPA3 only: SAE with protected management frames
+    Wpa3,
+}
+
+/// Where the address of the access point comes from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum AddressArg {
+    /// From the adapter's own address
+    Permanent,
+    /// Made up once for this name of the network
+    Stable,
+    /// A new one for every start
+    Random,
+}
+
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum YesNo {
+    /// Yes
+    Yes,
+    /// No
+    No,
+}
+
 /// Verbs of `settings`.
 #[derive(Debug, Subcommand)]
 pub enum SettingsVerb {
     /// Change settings; a running network stops
     Set {
         /// The name of the network; hex:… for bytes
-        #[arg(long, value_parser = SsidParser, required_unless_present = "max_peers")]
+        #[arg(
+            long,
+            value_parser = SsidParser,
+            required_unless_present_any = ["max_peers", "security", "hidden", "isolate", "address"],
+        )]
         ssid: Option<Ssid>,
         /// At most this many devices
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2007))]
         max_peers: Option<u32>,
+        /// How devices prove that they know the key
+        #[arg(long, value_enum)]
+        security: Option<SecurityArg>,
+        /// Whether beacons hide the name
+        #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+        hidden: Option<YesNo>,
+        /// Whether devices are kept from each other
+        #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+        isolate: Option<YesNo>,
+        /// Which address the access point has
+        #[arg(long, value_enum)]
+        address: Option<AddressArg>,
     },
     /// Show or change who may start, stop, allow and forbid the network: its access list, in SDDL
     Access {
@@ -475,5 +522,14 @@ mod tests {
         assert!(parse(&["settings", "set"]).is_err());
         assert!(parse(&["settings", "set", "--max-peers", "0"]).is_err());
         assert!(parse(&["settings", "set", "--max-peers", "5"]).is_ok());
+        for words in [
+            &["--security", "wpa3"][..],
+            &["--hidden"],
+            &["--hidden=no", "--isolate=yes"],
+            &["--address", "stable"],
+        ] {
+            assert!(parse(&[&["settings", "set"], words].concat()).is_ok(), "{words:?}");
+        }
+        assert!(parse(&["settings", "set", "--security", "wep"]).is_err());
     }
 }

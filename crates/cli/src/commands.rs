@@ -13,7 +13,8 @@ use hostednet::{
     types::{
         ErrorCode, Failure, IfName, Key, Reason, SecondaryKey,
         security::ELEVATED_ACCESS,
-        settings::{PrivateChoice, PublicChoice},
+        settings::{AddressPolicy, ApSettings, PrivateChoice, PublicChoice},
+        wpa::Wpa,
     },
 };
 use serde_json::json;
@@ -21,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::{
-    args::{Args, ForwardVerb, KeyVerb, ServiceVerb, SettingsVerb, Verb},
+    args::{AddressArg, Args, ForwardVerb, KeyVerb, SecurityArg, ServiceVerb, SettingsVerb, Verb, YesNo},
     device::device,
     doctor, hold, join, manual, report,
     style::Style,
@@ -148,7 +149,28 @@ async fn ask(session: &Session, command: Verb) -> Result<ExitCode, Error> {
             let settings = session.settings().await?;
             if json.json { report::json(&settings) } else { report::out(&report::settings(&settings)) }
         }
-        Verb::Settings { change: Some(SettingsVerb::Set { ssid, max_peers }), .. } => {
+        Verb::Settings {
+            change: Some(SettingsVerb::Set { ssid, max_peers, security, hidden, isolate, address }),
+            ..
+        } => {
+            let access_point = ApSettings {
+                security: security.map(|it| match it {
+                    SecurityArg::Wpa2 => Wpa::Wpa2,
+                    SecurityArg::Transition => Wpa::Transition,
+                    SecurityArg::Wpa3 => Wpa::Wpa3,
+                }),
+                hidden: hidden.map(|it| it == YesNo::Yes),
+                isolated: isolate.map(|it| it == YesNo::Yes),
+                address: address.map(|it| match it {
+                    AddressArg::Permanent => AddressPolicy::Permanent,
+                    AddressArg::Stable => AddressPolicy::Stable,
+                    AddressArg::Random => AddressPolicy::Random,
+                }),
+            };
+            if !access_point.is_empty() {
+                session.set_access_point(&access_point).await?;
+                report::line(&report::access_point(&session.settings().await?));
+            }
             match (&ssid, max_peers) {
                 (Some(ssid), Some(peers)) => session.set_connection(ssid, peers).await?,
                 (Some(ssid), None) => session.set_ssid(ssid).await?,

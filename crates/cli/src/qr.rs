@@ -6,8 +6,9 @@ use qrcode::{Color, EcLevel, QrCode};
 /// Light modules around the code; the standard (ISO/IEC 18004) asks for four, readers manage with two.
 const QUIET: usize = 2;
 
-/// The URI of a WPA2 network: `WIFI:T:WPA;S:name;P:key;;`. A raw key is written as its 64 digits.
-pub fn wifi_uri(ssid: &Ssid, key: &Key) -> Vec<u8> {
+/// The URI of a WPA network: `WIFI:T:WPA;S:name;P:key;;`, with `H:true;` when beacons hide its name. A raw key is written
+/// as its 64 digits.
+pub fn wifi_uri(ssid: &Ssid, key: &Key, hidden: bool) -> Vec<u8> {
     let mut uri = b"WIFI:T:WPA;S:".to_vec();
     escape(ssid.as_bytes(), &mut uri);
     uri.extend_from_slice(b";P:");
@@ -19,7 +20,7 @@ pub fn wifi_uri(ssid: &Ssid, key: &Key) -> Vec<u8> {
             }
         }
     }
-    uri.extend_from_slice(b";;");
+    uri.extend_from_slice(if hidden { b";H:true;;" } else { b";;" });
     uri
 }
 
@@ -82,20 +83,20 @@ mod tests {
     fn what_would_end_a_field_is_escaped() {
         let ssid = Ssid::new("a;b\\c\"".as_bytes()).unwrap();
         let key = Key::passphrase("p:q,r;s\\".into()).unwrap();
-        assert_eq!(wifi_uri(&ssid, &key), br#"WIFI:T:WPA;S:a\;b\\c\";P:p\:q\,r\;s\\;;"#);
+        assert_eq!(wifi_uri(&ssid, &key, false), br#"WIFI:T:WPA;S:a\;b\\c\";P:p\:q\,r\;s\\;;"#);
     }
 
     #[test]
-    fn a_raw_key_is_its_digits() {
-        let uri = wifi_uri(&Ssid::new(b"x").unwrap(), &Key::raw(&[0xab; 32]).unwrap());
-        assert_eq!(uri, format!("WIFI:T:WPA;S:x;P:{};;", "ab".repeat(32)).into_bytes());
+    fn a_raw_key_is_its_digits_and_a_hidden_name_is_said_to_be_hidden() {
+        let uri = wifi_uri(&Ssid::new(b"x").unwrap(), &Key::raw(&[0xab; 32]).unwrap(), true);
+        assert_eq!(uri, format!("WIFI:T:WPA;S:x;P:{};H:true;;", "ab".repeat(32)).into_bytes());
     }
 
     #[test]
     fn the_longest_network_still_fits_a_terminal() {
         let ssid = Ssid::new(&[b';'; 32]).unwrap();
         let key = Key::passphrase(";".repeat(63)).unwrap();
-        let qr = QrText::new(&wifi_uri(&ssid, &key)).unwrap();
+        let qr = QrText::new(&wifi_uri(&ssid, &key, false)).unwrap();
         assert!(qr.width() <= 80, "{}", qr.width());
         assert!(qr.lines.iter().all(|line| line.chars().count() == qr.width()));
     }

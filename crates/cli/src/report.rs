@@ -7,10 +7,11 @@ use hostednet::{
     types::{
         Reason,
         network::MediaType,
+        settings::ApSettings,
         text::escape_untrusted,
         view::{
-            DeviceView, Event, HostedState, Ipv6Source, NeighbourView, NumberedEvent, PortMapView, SetBy,
-            SharingMode, Snapshot,
+            DeviceView, Event, HostedState, Ipv6Source, NeighbourView, NumberedEvent, PortMapView,
+            RadarCheckView, SetBy, SharingMode, Snapshot,
         },
     },
 };
@@ -89,6 +90,7 @@ fn neighbours(neighbours: &[NeighbourView], style: Style) -> String {
 pub(crate) fn status(snapshot: &Snapshot) -> String {
     let style = Style::of_stdout();
     let hosted = &snapshot.hosted_network;
+    let ap = &hosted.access_point;
     let mut lines = Vec::new();
     let mut row = |label: &str, value: String| lines.push(format!("  {label:<14}{value}"));
     row(
@@ -115,7 +117,27 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
     );
     if let (Some(channel), Some(frequency)) = (hosted.channel, hosted.frequency_mhz) {
         let phy = hosted.phy.map_or("", |phy| phy.as_str());
-        row("channel", format!("{channel} ({frequency} MHz, {phy})"));
+        let width = ap.width_mhz.map(|width| format!(", {width} MHz wide")).unwrap_or_default();
+        let following = ap.following.map(|it| format!(", following {it}")).unwrap_or_default();
+        row("channel", format!("{channel} ({frequency} MHz{width}, {phy}){following}"));
+        if !ap.channel_detail.is_empty() {
+            row("", style.warn(&ap.channel_detail));
+        }
+    }
+    if let Some(check) = ap.radar_check {
+        let RadarCheckView { channel, total_s, remaining_s } = check;
+        row(
+            "radar",
+            style.warn(&format!("listening on channel {channel}, {remaining_s} of {total_s} s left")),
+        );
+    }
+    if let Some(security) = ap.security {
+        let hidden = if ap.hidden { ", hidden" } else { "" };
+        let isolated = if ap.isolated { ", devices isolated from each other" } else { "" };
+        row("security", format!("{security}{hidden}{isolated}"));
+        if !ap.security_detail.is_empty() {
+            row("", style.warn(&ap.security_detail));
+        }
     }
     if let (Some(interface), Some(bssid)) = (hosted.interface, hosted.bssid) {
         row("interface", format!("{interface} ({bssid})"));
@@ -258,6 +280,15 @@ pub(crate) fn connections(rows: &[ConnectionView]) -> String {
     table(&["NAME", "KIND", "STATUS", "ROLE", "SHARABLE", "NOTES"], &cells)
 }
 
+/// What holds of the access point, one sentence.
+pub(crate) fn access_point(view: &SettingsView) -> String {
+    let ApSettings { security, hidden, isolated, address } = view.access_point.or(ApSettings::DEFAULT);
+    let hidden = if hidden == Some(true) { ", hidden" } else { "" };
+    let isolated = if isolated == Some(true) { ", devices isolated from each other" } else { "" };
+    let address = address.unwrap_or_default().as_str();
+    format!("{}{hidden}{isolated}; {address} address.", security.unwrap_or_default())
+}
+
 /// The settings.
 pub(crate) fn settings(view: &SettingsView) -> String {
     let style = Style::of_stdout();
@@ -274,9 +305,10 @@ pub(crate) fn settings(view: &SettingsView) -> String {
         (true, false) => "set for one session",
     };
     format!(
-        "  name           {name}\n  allowed        {allowed}\n  most devices   {}\n  security       WPA2-Personal, CCMP\n  \
+        "  name           {name}\n  allowed        {allowed}\n  most devices   {}\n  access point   {}\n  \
          secondary key  {secondary}\n",
-        view.max_peers
+        view.max_peers,
+        access_point(view)
     )
 }
 
@@ -350,6 +382,13 @@ pub(crate) fn sentence(event: &Event, style: Style) -> Option<String> {
             format!("{} {mac} {how}", style.dim("-"))
         }
         Event::PeerRefused { mac } => format!("{} {mac} was refused: wrong key", style.bad("!")),
+        Event::ChannelChanged { channel, frequency_mhz, following } => {
+            let why = following.map(|it| format!(", following {it}")).unwrap_or_default();
+            format!("the network moved to channel {channel} ({frequency_mhz} MHz){why}")
+        }
+        Event::RadarCheck { channel, seconds } => style.warn(&format!(
+            "listening for radar on channel {channel}: the network is up in {seconds} s at the earliest"
+        )),
         Event::RadioChanged { software_on, hardware_on } => {
             let state = |on: &bool| if *on { "on" } else { "off" };
             format!("radio switch: software {}, hardware {}", state(software_on), state(hardware_on))

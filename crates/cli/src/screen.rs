@@ -2,7 +2,7 @@
 
 use std::io::{self, Stdout};
 
-use hostednet::types::view::{HostedState, SharingMode, Snapshot};
+use hostednet::types::view::{HostedState, RadarCheckView, SharingMode, Snapshot};
 use ratatui::{
     Frame, Terminal,
     backend::CrosstermBackend,
@@ -76,8 +76,14 @@ impl Model {
                 facts.push(("Key", key.clone()));
             }
             if let (Some(channel), Some(frequency)) = (hosted.channel, hosted.frequency_mhz) {
-                facts.push(("Channel", format!("{channel} ({frequency} MHz)")));
+                let following =
+                    hosted.access_point.following.map(|it| format!(", following {it}")).unwrap_or_default();
+                facts.push(("Channel", format!("{channel} ({frequency} MHz){following}")));
             }
+        } else if let Some(check) = hosted.access_point.radar_check {
+            let RadarCheckView { channel, remaining_s, .. } = check;
+            facts
+                .push(("Network", format!("listening for radar on channel {channel}, {remaining_s} s left")));
         } else if hosted.state == HostedState::Unavailable && self.qr.is_some() {
             facts.push(("Network", format!("unavailable: {}", hosted.detail)));
         }

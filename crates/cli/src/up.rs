@@ -293,5 +293,5 @@ fn join(snapshot: &Snapshot, keys: &KeysView) -> (Option<Vec<u8>>, Option<String
         hostednet::types::Key::Passphrase(passphrase) => passphrase.expose().to_owned(),
         hostednet::types::Key::Raw(raw) => raw.expose().iter().map(|byte| format!("{byte:02x}")).collect(),
     };
-    (Some(wifi_uri(&ssid, key)), Some(text))
+    (Some(wifi_uri(&ssid, key, snapshot.hosted_network.access_point.hidden)), Some(text))
 }

@@ -25,7 +25,7 @@ fn snapshot() -> Snapshot {
 fn model() -> Model {
     let ssid = Ssid::new("Café ☕".as_bytes()).unwrap();
     let key = Key::passphrase("correct horse battery".into()).unwrap();
-    let qr = QrText::new(&wifi_uri(&ssid, &key));
+    let qr = QrText::new(&wifi_uri(&ssid, &key, false));
     Model {
         snapshot: snapshot(),
         qr,

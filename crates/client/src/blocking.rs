@@ -7,7 +7,7 @@ use hn_types::{
     MacAddr, SecondaryKey, Ssid,
     diagnosis::Diagnosis,
     part::StartType,
-    settings::Reservation,
+    settings::{ApSettings, Reservation},
     view::{DeviceView, NumberedEvent, Snapshot},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -56,6 +56,8 @@ calls! {
     set_connection(ssid: &Ssid, max_peers: u32) -> ();
     /// See [`crate::Session::set_max_peers`].
     set_max_peers(peers: u32) -> ();
+    /// See [`crate::Session::set_access_point`].
+    set_access_point(settings: &ApSettings) -> ();
     /// See [`crate::Session::refresh_key`].
     refresh_key() -> ();
     /// See [`crate::Session::set_secondary_key`].

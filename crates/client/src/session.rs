@@ -19,7 +19,7 @@ use hn_types::{
     ErrorCode, Failure, Key, MacAddr, Reason, SecondaryKey, Ssid,
     diagnosis::Diagnosis,
     part::StartType,
-    settings::Reservation,
+    settings::{ApSettings, Reservation},
     view::{DeviceView, SetBy, Snapshot},
 };
 use serde::de::DeserializeOwned;
@@ -117,6 +117,12 @@ impl Session {
     /// Names the network and limits the number of devices in one step. A running network stops (`properties_change`).
     pub async fn set_connection(&self, ssid: &Ssid, max_peers: u32) -> Result<(), Error> {
         self.done(self.hosted_network.set_connection(ssid.as_bytes(), max_peers).await)
+    }
+
+    /// Sets what is given of security, hiding, isolation and address of the access point, and leaves the rest. A
+    /// running network stops (`properties_change`).
+    pub async fn set_access_point(&self, settings: &ApSettings) -> Result<(), Error> {
+        self.done(self.hosted_network.set_access_point(&to_fields(settings).map_err(protocol)?).await)
     }
 
     /// Limits the number of devices. A running network stops (`properties_change`).

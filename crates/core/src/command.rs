@@ -10,7 +10,8 @@ use hn_types::{
     portmap::{MapRemote, Origin},
     security::Caller,
     settings::{
-        MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role, SharingPair,
+        ApSettings, MappingTarget, PortMapping, PrivateChoice, Protocol, PublicChoice, Reservation, Role,
+        SharingPair,
     },
     view::{DeviceView, SetBy, SharingPhase},
 };
@@ -100,6 +101,8 @@ pub enum Command {
     SetSsid(Ssid),
     /// Sets the size only.
     SetMaxPeers(u32),
+    /// Sets what is given of the access point and leaves the rest; stops the hosted network.
+    SetAccessPoint(ApSettings),
     /// Allows or forbids the hosted network (*O*).
     SetEnabled(bool),
     /// Makes a new primary key; stops the hosted network.
@@ -232,6 +235,8 @@ pub struct Settings {
     pub secondary_key: Option<bool>,
     /// Addresses promised to devices.
     pub reservations: Vec<Reservation>,
+    /// What holds of the access point: everything in it is given.
+    pub access_point: ApSettings,
 }
 
 /// A securable object as its caller sees it.

@@ -3,7 +3,10 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-use hn_types::{Step, Subnet4, settings::Isolation};
+use hn_types::{
+    Step, Subnet4,
+    settings::{ApSettings, Isolation},
+};
 
 use crate::{portmap::PortMapPolicy, radio::RadioWish};
 
@@ -16,6 +19,8 @@ pub struct Config {
     pub machine_id: String,
     /// Which adapter, band and channel are wished for.
     pub radio: RadioWish,
+    /// What holds of the access point where nobody set anything else.
+    pub access_point: ApSettings,
     /// The host's address and network in full mode. `None`: 192.168.137.1/24, or another /24 when that
     /// collides. A given one is never replaced: a collision fails with error 765.
     pub full_subnet: Option<Subnet4>,
@@ -50,6 +55,7 @@ impl Config {
             host_name: host_name.into(),
             machine_id: machine_id.into(),
             radio: RadioWish::default(),
+            access_point: ApSettings::default(),
             full_subnet: None,
             standalone_subnet: None,
             domain: "mshome.net".into(),

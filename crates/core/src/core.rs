@@ -27,6 +27,7 @@ use crate::{
     control::{Accounts, Kick, device_plan},
     devices::Devices,
     effect::{EffectDone, EffectId, Output},
+    follow::{Moving, RadarCheck},
     guard::Guard,
     hosted::{Blocker, Hosted, Phase},
     ipv6::Upstream,
@@ -42,6 +43,7 @@ use crate::{
     sessions::Sessions,
     steering::Former,
     subnet::Subnets,
+    transact::Refused,
 };
 
 /// Addresses of ours that are remembered.
@@ -98,6 +100,14 @@ pub struct Core {
     /// Associations that somebody wants ended.
     pub(crate) kicks: VecDeque<Kick>,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// The protection with which the last start of an adapter failed.
+    pub(crate) refused: Option<Refused>,
+    /// A station that is about to move.
+    pub(crate) moving: Option<Moving>,
+    /// The access point moved by itself; whether the station did too is not known before the next view.
+    pub(crate) moved_itself: bool,
+    /// Radar that is listened for.
+    pub(crate) listening: Option<RadarCheck>,
     /// What the uplink gives for IPv6.
     pub(crate) upstream: Upstream,
     /// Firewall rules that others took away.
@@ -160,6 +170,10 @@ impl Core {
             accounts,
             kicks: VecDeque::new(),
             troubles: BTreeMap::new(),
+            refused: None,
+            moving: None,
+            moved_itself: false,
+            listening: None,
             upstream: Upstream::default(),
             guard: Guard::default(),
             dns_down: None,
@@ -332,6 +346,7 @@ impl Core {
         loop {
             self.refresh();
             self.store_usage(now.mono);
+            self.follow(now.mono);
             self.refresh_portmap(now.mono);
             let rung = self.intent.full.as_ref().and_then(|pair| self.rung(pair));
             self.upstream.follow(rung.as_ref(), now.mono);
@@ -448,18 +463,9 @@ impl Core {
             );
         };
         let refusal = radio_plan(view, &self.network, &self.config.radio).err()?;
-        let end = match refusal {
-            Refusal::Incompatible { .. } => Reason::IncompatibleConnectionStopped,
-            Refusal::NoAdapter
-            | Refusal::NoApSupport { .. }
-            | Refusal::Combination { .. }
-            | Refusal::NoChannel { .. }
-            | Refusal::StationChannel { .. }
-            | Refusal::RadioOff { .. } => Reason::InterfaceAvailable,
-        };
         Some(Blocker {
             reason: refusal.reason(),
-            end,
+            end: refusal.end(),
             object: refusal.object(),
             cause: refusal.cause(),
             remedy: refusal.remedy().into(),
@@ -481,6 +487,7 @@ impl Core {
             self.switches = switches;
         }
         self.radio = Some(view);
+        self.moved_itself = false;
         if let Some(refusal) = self.running_refusal()
             && matches!(refusal, Refusal::NoAdapter | Refusal::RadioOff { .. })
         {
@@ -507,12 +514,22 @@ impl Core {
                         before.radio.frequency_mhz = frequency_mhz;
                         before.radio.channel = channel;
                     }
+                    self.moved_itself = true;
                     self.lanes.ap_moved(frequency_mhz, channel);
-                    if let Some(running) = &mut self.hosted.running {
+                    if let Some(running) = &mut self.hosted.running
+                        && running.frequency_mhz != frequency_mhz
+                    {
                         running.frequency_mhz = frequency_mhz;
+                        if self.hosted.phase() == Phase::Active {
+                            self.channel_changed(frequency_mhz);
+                        }
                     }
                 }
             }
+            ApEvent::StationMoving { interface, frequency_mhz } => {
+                self.station_moving(interface, frequency_mhz, now);
+            }
+            ApEvent::RadarCheck { frequency_mhz, seconds } => self.radar_check(frequency_mhz, seconds, now),
             ApEvent::Lost { cause } => {
                 if self.lanes.ap_starting() {
                     // The answer to the start is on its way; it will not be true any more.
@@ -584,6 +601,9 @@ impl Core {
 
     fn effect_finished(&mut self, finished: Finished, now: Monotonic) {
         let mut finished = finished;
+        if finished.lane == Step::Radio {
+            self.listening = None;
+        }
         if finished.lane == Step::Radio
             && let Some(cause) = self.hosted.lost_in_start.take()
             && finished.result.is_ok()
@@ -599,7 +619,12 @@ impl Core {
                     // A repair had to make it anew.
                     self.hosted.clear_peers(&mut self.out);
                 }
-                self.hosted.running = Some(started);
+                let before = self.hosted.running.replace(started).map(|running| running.frequency_mhz);
+                if self.hosted.phase() == Phase::Active
+                    && before.is_some_and(|before| before != started.frequency_mhz)
+                {
+                    self.channel_changed(started.frequency_mhz);
+                }
             }
             Ok(EffectDone::Counted(counts)) => self.counted(&counts, now),
             Ok(EffectDone::Done) => {

@@ -9,7 +9,7 @@ use hn_types::{
     Descriptor, ErrorCode, Failure, MacAddr, Now, Reason, SecondaryKey, StoredSettings, Subnet4,
     part::{Part, StartType, StartTypes},
     security::{ELEVATED_ACCESS, OBJECT_COUNT, READ_CONTROL, WRITE_ACCESS, WRITE_DAC},
-    settings::Reservation,
+    settings::{ApSettings, Reservation},
     view::{SetBy, SharingPhase},
 };
 
@@ -84,6 +84,7 @@ impl Command {
             | Self::SetConnection(_)
             | Self::SetSsid(_)
             | Self::SetMaxPeers(_)
+            | Self::SetAccessPoint(_)
             | Self::RefreshPrimaryKey
             | Self::SetSecondaryKey(_)
             | Self::QuerySettings
@@ -108,6 +109,7 @@ impl Command {
             | Self::SetConnection(_)
             | Self::SetSsid(_)
             | Self::SetMaxPeers(_)
+            | Self::SetAccessPoint(_)
             | Self::SetEnabled(_)
             | Self::RefreshPrimaryKey
             | Self::SetSecondaryKey(_)
@@ -160,6 +162,7 @@ impl Command {
             | Self::SetConnection(_)
             | Self::SetSsid(_)
             | Self::SetMaxPeers(_)
+            | Self::SetAccessPoint(_)
             | Self::SetEnabled(_)
             | Self::RefreshPrimaryKey
             | Self::SetSecondaryKey(_)
@@ -283,6 +286,7 @@ impl Core {
                 set_by: if self.policy.hosted_network.is_some() { SetBy::Policy } else { SetBy::User },
                 secondary_key: self.secondary().map(|secondary| secondary.persistent),
                 reservations: self.settings.reservations.clone(),
+                access_point: self.access_point().or(ApSettings::DEFAULT),
             }))),
             Command::ServiceStatus => Ok(Some(Reply::Parts(Part::ALL.map(|part| self.part_status(part))))),
             Command::SetReservation(reservation) => self.check_reservation(reservation).map(|()| None),
@@ -295,6 +299,7 @@ impl Core {
             | Command::ForceStart
             | Command::ForceStop
             | Command::SetSsid(_)
+            | Command::SetAccessPoint(_)
             | Command::RefreshPrimaryKey
             | Command::SetSecondaryKey(_)
             | Command::RemoveReservation(_)
@@ -462,6 +467,9 @@ impl Core {
                 if let Some(connection) = &mut settings.connection {
                     connection.max_peers = max_peers;
                 }
+            }),
+            Command::SetAccessPoint(new) => self.reconfigure(|settings| {
+                settings.access_point = new.or(settings.access_point);
             }),
             Command::RefreshPrimaryKey => {
                 let key = keys::random_key(&mut self.rng);

@@ -44,6 +44,9 @@ pub enum Effect {
     /// Make this access point run: create the interface, start it. If one runs that differs in keys only,
     /// exchange the keys; if it differs in more, replace it. Answered by [`EffectDone::ApStarted`].
     StartAp(ApPlan),
+    /// Move the running access point to the channel of this plan, which differs in nothing else, and let its
+    /// stations know. Answered by [`EffectDone::ApStarted`].
+    MoveAp(ApPlan),
     /// No access point and no virtual interface of ours.
     StopAp,
     /// Exchange the keys of the running access point without disturbing stations.
@@ -70,9 +73,12 @@ impl Effect {
     /// The lane that does it.
     pub const fn lane(&self) -> Step {
         match self {
-            Self::StartAp(_) | Self::StopAp | Self::SetKeys(_) | Self::PollStations | Self::Disconnect(_) => {
-                Step::Radio
-            }
+            Self::StartAp(_)
+            | Self::MoveAp(_)
+            | Self::StopAp
+            | Self::SetKeys(_)
+            | Self::PollStations
+            | Self::Disconnect(_) => Step::Radio,
             Self::Links(_) => Step::Links,
             Self::Forwarding(_) => Step::Forwarding,
             Self::Firewall(_) | Self::CountDevices => Step::Firewall,
@@ -87,7 +93,7 @@ impl Effect {
 pub enum EffectDone {
     /// Every effect but one.
     Done,
-    /// To [`Effect::StartAp`].
+    /// To [`Effect::StartAp`] and [`Effect::MoveAp`].
     ApStarted(ApStarted),
     /// To [`Effect::CountDevices`], and to [`Effect::Firewall`] when devices are or were counted.
     Counted(Vec<DeviceCount>),

@@ -23,6 +23,12 @@ pub(crate) fn named_guid(machine_id: &str, name: &[u8]) -> String {
     )
 }
 
+/// The address of an access point of this name on this machine, which tells nobody which adapter it is.
+pub(crate) fn stable_address(machine_id: &str, ssid: &[u8]) -> MacAddr {
+    let [a, b, c, d, e, f, ..] = digest(machine_id, &[b"bssid:", ssid].concat());
+    MacAddr([(a | 0x02) & !0x01, b, c, d, e, f])
+}
+
 /// What `name` comes to on this machine, and on no other.
 pub(crate) fn digest(machine_id: &str, name: &[u8]) -> [u8; 20] {
     let mut hash = Sha1::new();
@@ -47,5 +53,14 @@ mod tests {
         assert!(matches!(guid.as_bytes().get(20), Some(b'8' | b'9' | b'A' | b'B')));
         assert_ne!(guid, connection_guid("abd", mac));
         assert_ne!(guid, connection_guid("abc", mac.derived(0)));
+    }
+
+    #[test]
+    fn a_made_up_address_is_local_and_stays() {
+        let address = stable_address("abc", b"Caf\xc3\xa9");
+        assert!(address.is_local() && !address.is_multicast());
+        assert_eq!(address, stable_address("abc", b"Caf\xc3\xa9"));
+        assert_ne!(address, stable_address("abc", b"Cafe"));
+        assert_ne!(address, stable_address("abd", b"Caf\xc3\xa9"));
     }
 }

@@ -189,7 +189,7 @@ impl Lanes {
     /// Whether a start of the access point is under way.
     pub(crate) fn ap_starting(&self) -> bool {
         self.radio.flight.as_ref().is_some_and(|flight| match (&self.radio.state, &flight.target) {
-            (Some(Some(held)), Some(target)) => !held.same_but_keys(target),
+            (Some(Some(held)), Some(target)) => !held.adapts_to(target),
             (_, target) => target.is_some(),
         })
     }
@@ -381,12 +381,15 @@ impl Lanes {
     ) {
         let wanted = self.next_targets(goal);
         macro_rules! launch {
-            ($lane:ident, $target:expr, $effect:expr) => {{
+            ($lane:ident, $target:expr, $effect:expr) => {
+                launch!($lane, $target, |_| Duration::ZERO, $effect)
+            };
+            ($lane:ident, $target:expr, $longer:expr, $effect:expr) => {{
                 let target = $target;
                 if self.$lane.wants(&target) {
                     let number = self.number();
                     let lane = self.$lane.step;
-                    let deadline = now + self.deadlines.of(lane);
+                    let deadline = now + self.deadlines.of(lane) + ($longer)(&target);
                     let effect = ($effect)(&target, &self.$lane.state);
                     self.$lane.flight = Some(Flight { number, target, deadline, spoiled: false });
                     out.push_back(Output::Effect { id: EffectId { number, lane }, effect });
@@ -406,12 +409,17 @@ impl Lanes {
         if let Some(target) = wanted.ap
             && self.poll.is_none()
         {
-            launch!(radio, target, |plan: &Option<ApPlan>, state: &Option<Option<ApPlan>>| {
+            // Nothing shortens the time for which radar must be listened for.
+            let longer = |plan: &Option<ApPlan>| {
+                Duration::from_secs(plan.as_ref().map_or(0, |plan| plan.cac_s.into()))
+            };
+            launch!(radio, target, longer, |plan: &Option<ApPlan>, state: &Option<Option<ApPlan>>| {
                 match (plan, state) {
                     (None, _) => Effect::StopAp,
                     (Some(plan), Some(Some(old))) if old.same_but_keys(plan) => {
                         Effect::SetKeys(plan.keys.clone())
                     }
+                    (Some(plan), Some(Some(old))) if old.adapts_to(plan) => Effect::MoveAp(plan.clone()),
                     (Some(plan), _) => Effect::StartAp(plan.clone()),
                 }
             });

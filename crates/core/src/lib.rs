@@ -15,6 +15,7 @@
 //! | `plan` | what should hold on the system, from what is wanted and what is there |
 //! | `lane`, `lanes`, `order` | how it is made so: deadlines, failures, late answers; in which order |
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
+//! | `follow` | the access point follows the station beside it; radar is listened for |
 //! | `mapping`, `portmap` | ports that lead to devices: the administrator's, and those that devices asked for |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
 //! | `steering` | the way out by an interface that is not the machine's own |
@@ -38,6 +39,7 @@ mod devices;
 mod dispatch;
 mod doctor;
 mod effect;
+mod follow;
 mod guard;
 mod guid;
 mod hosted;
@@ -78,6 +80,6 @@ pub use self::{
     guid::connection_guid,
     plan::SystemPlan,
     portmap::{PortMapPolicy, Protocols},
-    radio::{BandWish, RadioPlan, RadioWish, Refusal, radio_plan},
+    radio::{BandWish, ChannelRefusal, Lack, Limit, RadioPlan, RadioWish, Refusal, Survey, radio_plan},
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };

@@ -65,9 +65,7 @@ impl Lanes {
 
         // The access point leaves its bridge before the bridge goes; otherwise addresses go first.
         let radio_rest = match &self.radio.state {
-            Some(Some(held)) => {
-                Some(goal.ap.as_ref().filter(|ap| ap.same_but_keys(held)).map(|_| held.clone()))
-            }
+            Some(Some(held)) => Some(goal.ap.as_ref().filter(|ap| held.adapts_to(ap)).map(|_| held.clone())),
             Some(None) => Some(None),
             None => None,
         };
@@ -101,7 +99,7 @@ impl Lanes {
         let radio_may_rise =
             firewall_at && (links_at || goal.ap.as_ref().is_none_or(|ap| ap.bridge.is_none()));
         let ap = match (&self.radio.state, &goal.ap) {
-            (Some(Some(held)), Some(wanted)) if held.same_but_keys(wanted) => Some(goal.ap.clone()),
+            (Some(Some(held)), Some(wanted)) if held.adapts_to(wanted) => Some(goal.ap.clone()),
             (Some(None) | None, Some(_)) if radio_may_rise => Some(goal.ap.clone()),
             (Some(None), _) => None,
             (Some(Some(_)) | None, _) => above_radio.then_some(None),
@@ -125,7 +123,7 @@ impl Lanes {
     fn vanishing(&self, goal: &SystemPlan) -> BTreeSet<IfName> {
         let mut vanishing = BTreeSet::new();
         if let Some(Some(held)) = &self.radio.state
-            && !goal.ap.as_ref().is_some_and(|ap| ap.same_but_keys(held))
+            && !goal.ap.as_ref().is_some_and(|ap| held.adapts_to(ap))
         {
             vanishing.insert(held.interface);
         }
@@ -229,7 +227,17 @@ mod tests {
                 frequency_mhz: 2407 + 5 * channel,
                 channel,
                 phy: PhyType::Ht,
+                width: hn_types::radio::Width::Mhz20,
+                centre_mhz: 2407 + 5 * channel,
+                cac_s: 0,
+                country: None,
                 ht_capabilities: 0,
+                vht_capabilities: 0,
+                wpa: hn_types::wpa::Wpa::Wpa2,
+                sae: vec![],
+                hidden: false,
+                isolated: false,
+                movable: false,
                 max_peers: 1,
                 bridge: None,
                 keys: KeySet::default(),
@@ -326,6 +334,18 @@ mod tests {
                 .map(|step| vec![step])
                 .to_vec();
         assert_eq!(way(&mut lanes, &plan(6)), expected, "and the firewall stays");
+    }
+
+    #[test]
+    fn an_access_point_that_can_be_moved_keeps_what_stands_on_it() {
+        let mut lanes = Lanes::new(StoredSettings::default(), Deadlines::default());
+        let movable = |channel| {
+            let mut goal = plan(channel);
+            goal.ap.as_mut().expect("there").movable = true;
+            goal
+        };
+        way(&mut lanes, &movable(1));
+        assert_eq!(way(&mut lanes, &movable(6)), [vec![Step::Radio]]);
     }
 
     #[test]

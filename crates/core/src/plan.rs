@@ -24,6 +24,7 @@ use hn_types::{
     },
     settings::{Isolation, PortMapping, PrivateChoice, PublicChoice, Reservation, SharingPair},
     view::Ipv6Source,
+    wpa::Wpa,
 };
 
 use crate::{
@@ -33,7 +34,7 @@ use crate::{
     mapping::forward,
     mtu,
     portmap::{Portmap, Protocols},
-    radio::{AP_PREFIX, RadioPlan},
+    radio::{AP_PREFIX, RadioPlan, Secured, secured},
     steering::{Former, pinned, steering},
     subnet::{Subnets, pool},
 };
@@ -77,6 +78,20 @@ pub(crate) struct ApIntent {
     pub(crate) radio: RadioPlan,
     pub(crate) ssid: Ssid,
     pub(crate) max_peers: u32,
+    /// The wished-for protection.
+    pub(crate) wpa: Wpa,
+    /// The strongest one that is possible, and why it is not a stronger one.
+    pub(crate) strongest: Wpa,
+    pub(crate) lack: String,
+    pub(crate) hidden: bool,
+    pub(crate) isolated: bool,
+}
+
+impl ApIntent {
+    /// The protection it has with these keys.
+    pub(crate) fn secured(&self, keys: &KeySet) -> Secured {
+        secured(self.wpa, self.strongest, &self.lack, keys, self.radio.many_passwords)
+    }
 }
 
 /// What the goal depends on besides the intent.
@@ -253,6 +268,11 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
                 ipv6: None,
             });
         }
+        // Inside a bridge it is the bridge that carries, and not only between devices of the access point.
+        if ap.isolated && ap_bridge.is_none() {
+            plan.firewall.apart.insert(ap.interface);
+        }
+        let Secured { wpa, sae, detail: _ } = ap.secured(&around.keys);
         plan.ap = Some(ApPlan {
             wiphy: ap.radio.wiphy,
             interface: ap.interface,
@@ -261,7 +281,17 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             frequency_mhz: ap.radio.frequency_mhz,
             channel: ap.radio.channel,
             phy: ap.radio.phy,
+            width: ap.radio.width,
+            centre_mhz: ap.radio.centre_mhz,
+            cac_s: ap.radio.cac_s,
+            country: ap.radio.country,
             ht_capabilities: ap.radio.ht_capabilities,
+            vht_capabilities: ap.radio.vht_capabilities,
+            wpa,
+            sae,
+            hidden: ap.hidden,
+            isolated: ap.isolated,
+            movable: ap.radio.channel_switch,
             max_peers: ap.max_peers,
             bridge: ap_bridge,
             keys: around.keys.clone(),

@@ -11,7 +11,8 @@ use hn_types::{
     network::{Link, MediaType},
     settings::{PrivateChoice, SharingPair},
     view::{
-        HostedNetworkView, HostedState, Ipv6Sharing, SetBy, SharingMode, SharingPhase, SharingView, Snapshot,
+        AccessPointView, HostedNetworkView, HostedState, Ipv6Sharing, SetBy, SharingMode, SharingPhase,
+        SharingView, Snapshot,
     },
 };
 
@@ -20,8 +21,8 @@ use crate::{
     guid::{connection_guid, named_guid},
     hosted::Phase,
     ipv6,
-    keys::DEFAULT_MAX_PEERS,
-    plan::{PrivateSide, ap_name, private_side, public_side},
+    keys::{DEFAULT_MAX_PEERS, key_set},
+    plan::{ApIntent, PrivateSide, ap_name, private_side, public_side},
     radio::{radio_plan, station_view},
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };
@@ -66,6 +67,25 @@ impl Core {
             references: self.sessions.references(),
             forced: self.sessions.forced(),
             peers: self.hosted.peer_views(now.mono),
+            access_point: self.access_point_view(ap, now),
+        }
+    }
+
+    /// `ap`: while active.
+    fn access_point_view(&self, ap: Option<&ApIntent>, now: Now) -> AccessPointView {
+        let radar_check = self.radar_check_view(now.mono);
+        let Some(ap) = ap else { return AccessPointView { radar_check, ..AccessPointView::default() } };
+        let keys = key_set(&self.settings, self.temporary.as_ref(), &self.hosted);
+        let secured = ap.secured(&keys);
+        AccessPointView {
+            width_mhz: Some(ap.radio.width.mhz()),
+            following: ap.radio.beside,
+            channel_detail: ap.radio.detail.clone(),
+            security: Some(secured.wpa),
+            security_detail: secured.detail,
+            hidden: ap.hidden,
+            isolated: ap.isolated,
+            radar_check,
         }
     }
 
@@ -75,13 +95,14 @@ impl Core {
         if !configured || self.hosted.phase() == Phase::Unavailable {
             return None;
         }
-        let bssid = match &self.intent.ap {
-            Some(ap) => ap.bssid,
+        // Whatever address the access point has: the GUID is that of the adapter.
+        let address = match &self.intent.ap {
+            Some(ap) => ap.radio.address.derived(0),
             None => {
                 radio_plan(self.radio.as_ref()?, &self.network, &self.config.radio).ok()?.address.derived(0)
             }
         };
-        Some(connection_guid(&self.config.machine_id, bssid))
+        Some(connection_guid(&self.config.machine_id, address))
     }
 
     /// The interface of the hosted network for those who look for it in the list of connections: there after

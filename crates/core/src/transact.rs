@@ -1,21 +1,28 @@
 //! How transactions go forward, are committed, and are undone.
 
-use alloc::{format, string::String};
+use alloc::{
+    format,
+    string::{String, ToString as _},
+};
 
 use hn_types::{
-    DriverError, ErrorCode, Failure, Reason, Step,
+    DriverError, ErrorCode, Failure, MacAddr, Reason, Step,
     part::StartType,
+    settings::{AddressPolicy, ApSettings},
     view::{Event, SharingMode, SharingPhase},
+    wpa::Wpa,
 };
+use rand_core::RngCore as _;
 
 use crate::{
     command::Reply,
     core::Core,
     effect::Output,
+    guid::stable_address,
     hosted::{PEER_LIMIT, Phase},
     job::{Before, Change, Claim, HostedChange, Job, Stage, failure_of},
     plan::{ApIntent, Intent, SystemPlan, ap_name},
-    radio::{Refusal, radio_plan},
+    radio::{Lack, Refusal, radio_plan, speakable},
     renumber::Moves,
     subnet::{Collision, Subnets},
 };
@@ -31,6 +38,14 @@ pub(crate) const fn mode_of(intent: &Intent) -> SharingMode {
     } else {
         SharingMode::Off
     }
+}
+
+/// A protection that a driver refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    address: MacAddr,
+    wpa: Wpa,
+    why: String,
 }
 
 impl Core {
@@ -200,8 +215,13 @@ impl Core {
         Ok(())
     }
 
+    /// What holds of the access point: what was set, and what was configured.
+    pub(crate) fn access_point(&self) -> ApSettings {
+        self.settings.access_point.or(self.config.access_point)
+    }
+
     /// Decides how the access point will run.
-    fn ap_intent(&self) -> Result<ApIntent, Failure> {
+    fn ap_intent(&mut self) -> Result<ApIntent, Failure> {
         let refuse = |refusal: &Refusal| {
             Failure::check(ErrorCode::InvalidState, refusal.reason(), refusal.object(), refusal.cause())
                 .with_remedy(refusal.remedy())
@@ -218,12 +238,49 @@ impl Core {
         })?;
         let limit = u32::try_from(PEER_LIMIT).unwrap_or(u32::MAX);
         let max_peers = connection.max_peers.min(radio.max_stations.unwrap_or(limit)).clamp(1, limit);
+        let ssid = connection.ssid;
+        let access = self.access_point();
+        let wpa = access.security.unwrap_or_default();
+        let lack = radio.lack.or_else(|| {
+            let primary = self.settings.primary_key.as_ref();
+            primary.is_some_and(|key| !speakable(key)).then_some(Lack::Key)
+        });
+        // A weaker protection than the one and only that was wished for is nothing to be decided here.
+        if wpa == Wpa::Wpa3
+            && !self.config.radio.weaker
+            && let Some(lack) = lack
+        {
+            let adapter = view.adapters.iter().find(|adapter| adapter.wiphy == radio.wiphy);
+            let adapter = adapter.map(|adapter| adapter.name.clone()).unwrap_or_default();
+            return Err(refuse(&Refusal::Protection { adapter, lack }));
+        }
+        let lack = radio.lack.map(|lack| lack.to_string()).unwrap_or_default();
+        let (strongest, lack) = match &self.refused {
+            Some(refused) if refused.address == radio.address && refused.wpa <= radio.strongest() => {
+                (refused.wpa.weaker().unwrap_or_default(), refused.why.clone())
+            }
+            Some(_) | None => (radio.strongest(), lack),
+        };
+        let bssid = match access.address.unwrap_or_default() {
+            AddressPolicy::Permanent => radio.address.derived(0),
+            AddressPolicy::Stable => stable_address(&self.config.machine_id, ssid.as_bytes()),
+            AddressPolicy::Random => {
+                let mut bytes = [0; 6];
+                self.rng.fill_bytes(&mut bytes);
+                MacAddr(bytes).derived(0)
+            }
+        };
         Ok(ApIntent {
             interface: ap_name(&self.network),
-            bssid: radio.address.derived(0),
-            ssid: connection.ssid,
+            bssid,
+            ssid,
             max_peers,
             radio,
+            wpa,
+            strongest,
+            lack,
+            hidden: access.hidden.unwrap_or(false),
+            isolated: access.isolated.unwrap_or(false),
         })
     }
 
@@ -399,6 +456,13 @@ impl Core {
         };
         let failure = failure_of(lane, reason, errors);
         let mut first = attempts <= 1;
+        let starting = self.job.as_ref().is_some_and(|job| {
+            let stage = job.current.as_ref();
+            job.failure.is_none() && matches!(stage, Some(Stage::Change(change)) if !change.teardown())
+        });
+        if lane == Step::Radio && starting && self.weaken(&failure) {
+            return;
+        }
         if let Some(job) = &mut self.job {
             match (&job.failure, &job.current) {
                 (Some(cause), _) => {
@@ -431,6 +495,23 @@ impl Core {
             self.hosted.miniport_down = true;
             self.lost(Reason::MiniportStopped, failure.object, failure.cause);
         }
+    }
+
+    /// Tries a weaker protection after a start that failed, if that is allowed: drivers advertise what they cannot
+    /// do in access-point mode (peers §3, no. 13). The step that worked is kept for the next start. `false`: there
+    /// is nothing weaker.
+    fn weaken(&mut self, failure: &Failure) -> bool {
+        let goal = self.goal();
+        if !self.config.radio.weaker || self.hosted.phase() != Phase::Starting {
+            return false;
+        }
+        let (Some(plan), Some(ap)) = (goal.ap, &mut self.intent.ap) else { return false };
+        let Some(weaker) = plan.wpa.weaker() else { return false };
+        ap.strongest = weaker;
+        ap.lack = format!("a start with {} failed: {}", plan.wpa, failure.cause);
+        self.refused = Some(Refused { address: ap.radio.address, wpa: plan.wpa, why: ap.lack.clone() });
+        self.lanes.unblock();
+        true
     }
 
     /// The access point is gone without anybody having asked for it.

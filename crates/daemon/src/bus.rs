@@ -37,7 +37,7 @@ use hn_types::{
     ConnectionSettings, Descriptor, ErrorCode, Failure, Key, Reason, SecondaryKey, Ssid,
     mac::MacAddrError,
     portmap::MapRemote,
-    settings::{Reservation, Role, SharingPair},
+    settings::{ApSettings, Reservation, Role, SharingPair},
     view::NumberedEvent,
 };
 use rustix::net::{UCred, sockopt::socket_peercred};
@@ -358,6 +358,11 @@ impl HostedNetwork {
         self.link.done(Command::SetMaxPeers(peers)).await
     }
 
+    async fn set_access_point(&self, settings: Fields) -> Result<(), BusFailure> {
+        let settings: ApSettings = from_fields(&settings)?;
+        self.link.done(Command::SetAccessPoint(settings)).await
+    }
+
     async fn refresh_key(&self) -> Result<(), BusFailure> {
         self.link.done(Command::RefreshPrimaryKey).await
     }
@@ -404,6 +409,7 @@ impl HostedNetwork {
             secondary_key: settings.secondary_key.is_some(),
             secondary_key_persistent: settings.secondary_key == Some(true),
             reservations: settings.reservations,
+            access_point: settings.access_point,
         })?)
     }
 

@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
-use hn_core::{BandWish, PortMapPolicy, Protocols};
+use hn_core::{BandWish, PortMapPolicy, Protocols, RadioWish};
 use hn_types::{
     Subnet4,
-    settings::{Isolation, Policy},
+    radio::Width,
+    settings::{ApSettings, Isolation, Policy},
 };
 use serde::Deserialize;
 
@@ -53,6 +54,22 @@ pub struct RawHostedNetwork {
     pub channel: Option<u32>,
     /// Wish for a band, `"2.4"` or `"5"`.
     pub band: Option<String>,
+    /// At most so wide, in MHz: 20, 40 or 80.
+    pub width: Option<u32>,
+    /// Listen for radar where no other channel is allowed.
+    pub radar: Option<bool>,
+    /// Take the other band when the wished-for one is not possible.
+    pub fallback: Option<bool>,
+    /// `"wpa2"`, `"transition"` or `"wpa3"`, where nobody set anything else.
+    pub security: Option<String>,
+    /// Try a weaker security when adapter, driver or hostapd cannot do the wished-for one.
+    pub weaker_security: Option<bool>,
+    /// Hide the name, where nobody set anything else.
+    pub hidden: Option<bool>,
+    /// Keep devices from each other, where nobody set anything else.
+    pub isolated: Option<bool>,
+    /// `"permanent"`, `"stable"` or `"random"`, where nobody set anything else.
+    pub address: Option<String>,
     /// Path of hostapd.
     pub hostapd: Option<PathBuf>,
 }
@@ -82,12 +99,10 @@ pub struct RawSharing {
 /// The valid configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// See [`RawHostedNetwork::adapter`].
-    pub adapter: Option<String>,
-    /// See [`RawHostedNetwork::channel`].
-    pub channel: Option<u32>,
-    /// See [`RawHostedNetwork::band`].
-    pub band: Option<BandWish>,
+    /// What is wished of the radio.
+    pub radio: RadioWish,
+    /// What holds of the access point where nobody set anything else.
+    pub access_point: ApSettings,
     /// See [`RawHostedNetwork::hostapd`].
     pub hostapd: Option<PathBuf>,
     /// See [`RawSharing::full_subnet`].
@@ -172,6 +187,19 @@ impl Config {
                 return Err(("hosted_network.band", format!("{other:?} is neither \"2.4\" nor \"5\"")));
             }
         };
+        let width = match hosted_network.width {
+            None => None,
+            Some(20) => Some(Width::Mhz20),
+            Some(40) => Some(Width::Mhz40),
+            Some(80) => Some(Width::Mhz80),
+            Some(other) => return Err(("hosted_network.width", format!("{other} is none of 20, 40 and 80"))),
+        };
+        let access_point = ApSettings {
+            security: parse(hosted_network.security.as_deref(), "hosted_network.security")?,
+            hidden: hosted_network.hidden,
+            isolated: hosted_network.isolated,
+            address: parse(hosted_network.address.as_deref(), "hosted_network.address")?,
+        };
         let lease_time = match sharing.lease_time_s.unwrap_or(604_800) {
             seconds @ 120..=Self::LEASE_MAX => Duration::from_secs(seconds),
             seconds => {
@@ -209,9 +237,17 @@ impl Config {
             .collect::<Result<_, _>>()
             .map_err(|cause: String| ("sharing.isolate_from", cause))?;
         Ok(Self {
-            adapter: hosted_network.adapter,
-            channel: hosted_network.channel,
-            band,
+            radio: RadioWish {
+                adapter: hosted_network.adapter,
+                channel: hosted_network.channel,
+                band,
+                phy: None,
+                width,
+                radar: hosted_network.radar.unwrap_or(false),
+                strict: !hosted_network.fallback.unwrap_or(true),
+                weaker: hosted_network.weaker_security.unwrap_or(false),
+            },
+            access_point,
             hostapd: hosted_network.hostapd,
             full_subnet: sharing.full_subnet,
             standalone_subnet: sharing.standalone_subnet,
@@ -224,6 +260,14 @@ impl Config {
             port_mapping: port_mapping.check()?,
         })
     }
+}
+
+/// A value written as text, or what is wrong with it.
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    text: Option<&str>,
+    key: &'static str,
+) -> Result<Option<T>, (&'static str, String)> {
+    text.map(str::parse).transpose().map_err(|error: T::Err| (key, error.to_string()))
 }
 
 impl RawPortMapping {
@@ -402,13 +446,40 @@ mod tests {
              isolate_from = [\"private\", \"192.0.2.0/24\", \"2001:db8::/32\", \"eth1\"]\n",
         )
         .unwrap();
-        assert_eq!(config.channel, Some(11));
-        assert_eq!(config.band, Some(BandWish::Ghz2));
+        assert_eq!(config.radio.channel, Some(11));
+        assert_eq!(config.radio.band, Some(BandWish::Ghz2));
+        assert!(!config.radio.strict && !config.radio.radar && !config.radio.weaker);
         assert_eq!(config.full_subnet.unwrap().to_string(), "10.9.8.1/24");
         let kept = ["private", "192.0.2.0/24", "2001:db8::/32", "eth1"].map(|text| text.parse().unwrap());
         assert_eq!(config.isolate_from, kept);
         let servers: Vec<_> = config.dns_upstreams.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["192.0.2.1:53", "192.0.2.2:5353", "[2001:db8::1]:53"]);
+    }
+
+    #[test]
+    fn the_access_point_is_configured() {
+        let config = load(
+            "[hosted_network]\nwidth = 40\nradar = true\nfallback = false\nsecurity = \"wpa3\"\nweaker_security = true\n\
+             hidden = true\nisolated = false\naddress = \"stable\"\n",
+        )
+        .unwrap();
+        assert_eq!(config.radio.width, Some(Width::Mhz40));
+        assert!(config.radio.strict && config.radio.radar && config.radio.weaker);
+        let expected = ApSettings {
+            security: Some(hn_types::wpa::Wpa::Wpa3),
+            hidden: Some(true),
+            isolated: Some(false),
+            address: Some(hn_types::settings::AddressPolicy::Stable),
+        };
+        assert_eq!(config.access_point, expected);
+        for (text, key) in [
+            ("width = 30", "hosted_network.width"),
+            ("security = \"wep\"", "hosted_network.security"),
+            ("address = \"mine\"", "hosted_network.address"),
+        ] {
+            let error = load(&format!("[hosted_network]\n{text}\n")).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
     }
 
     #[test]

@@ -326,6 +326,12 @@ fn log(event: &Event) {
             tracing::info!(mode = sharing.mode.as_str(), phase = sharing.phase.as_str(), "sharing");
         }
         Event::Trouble { failure } => tracing::warn!(%failure, remedy = failure.remedy, "trouble"),
+        Event::ChannelChanged { channel, frequency_mhz, following } => {
+            tracing::info!(channel, frequency_mhz, ?following, "the access point moved");
+        }
+        Event::RadarCheck { channel, seconds } => {
+            tracing::info!(channel, seconds, "radar is listened for");
+        }
         Event::RadioChanged { software_on, hardware_on } => {
             tracing::info!(software_on, hardware_on, "radio switch");
         }

@@ -34,6 +34,7 @@ pub type Outcome = (EffectId, Result<EffectDone, Vec<DriverError>>);
 #[derive(Debug)]
 enum RadioJob {
     Start(ApPlan),
+    Move(ApPlan),
     Stop,
     SetKeys(KeySet),
     PollStations,
@@ -97,6 +98,9 @@ impl Executor {
                 RadioJob::Start(plan) => {
                     radio.start(&plan).await.map(EffectDone::ApStarted).map_err(|error| vec![error])
                 }
+                RadioJob::Move(plan) => {
+                    radio.move_to(&plan).await.map(EffectDone::ApStarted).map_err(|error| vec![error])
+                }
                 RadioJob::Stop => radio.stop().await.map(|_| EffectDone::Done),
                 RadioJob::SetKeys(keys) => done(radio.set_keys(&keys).await),
                 RadioJob::Disconnect(station) => done(radio.disconnect(station).await),
@@ -152,6 +156,7 @@ impl Executor {
         tracing::debug!(id = id.number(), lane = %id.lane(), "effect");
         let taken = match effect {
             Effect::StartAp(plan) => hand(&self.radio, id, RadioJob::Start(plan)),
+            Effect::MoveAp(plan) => hand(&self.radio, id, RadioJob::Move(plan)),
             Effect::StopAp => hand(&self.radio, id, RadioJob::Stop),
             Effect::SetKeys(keys) => hand(&self.radio, id, RadioJob::SetKeys(keys)),
             Effect::PollStations => hand(&self.radio, id, RadioJob::PollStations),

@@ -184,12 +184,8 @@ fn core_config(config: &Config) -> hn_core::Config {
     let machine_id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
     let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     hn_core::Config {
-        radio: hn_core::RadioWish {
-            adapter: config.adapter.clone(),
-            band: config.band,
-            channel: config.channel,
-            ..hn_core::RadioWish::default()
-        },
+        radio: config.radio.clone(),
+        access_point: config.access_point,
         full_subnet: config.full_subnet,
         standalone_subnet: config.standalone_subnet,
         domain: config.domain.clone(),

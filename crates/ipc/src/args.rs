@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use hn_types::{
     Key, Ssid,
     network::MediaType,
-    settings::{PrivateChoice, PublicChoice, Reservation},
+    settings::{ApSettings, PrivateChoice, PublicChoice, Reservation},
     station::StationView,
     view::SetBy,
 };
@@ -137,6 +137,9 @@ pub struct SettingsView {
     /// Addresses promised to devices.
     #[serde(default)]
     pub reservations: Vec<Reservation>,
+    /// `security` (`wpa2`, `transition`, `wpa3`), `hidden`, `isolated`, `address` (`permanent`, `stable`, `random`).
+    #[serde(default)]
+    pub access_point: ApSettings,
 }
 
 /// Answer of `HostedNetwork.Keys`.

@@ -29,6 +29,9 @@ pub trait HostedNetwork {
     fn set_connection(&self, ssid: &[u8], peers: u32) -> zbus::Result<()>;
     /// Limits the number of devices.
     fn set_max_peers(&self, peers: u32) -> zbus::Result<()>;
+    /// Sets `security`, `hidden`, `isolated` or `address` ([`crate::args::SettingsView`]), whichever are given. A
+    /// running network stops.
+    fn set_access_point(&self, settings: &Fields) -> zbus::Result<()>;
     /// Makes a new primary key.
     fn refresh_key(&self) -> zbus::Result<()>;
     /// Sets the secondary key: `kind` is `passphrase` or `raw`.

@@ -32,7 +32,13 @@ impl Ruleset {
         let mut input = Vec::new();
         let mut postrouting = mapping::outward(plan);
         for (number, segment) in plan.segments.iter().enumerate() {
-            let parts = Parts { segment, pinned: &plan.pinned, number: number + 1, index: &index };
+            let parts = Parts {
+                segment,
+                pinned: &plan.pinned,
+                number: number + 1,
+                apart: plan.apart.contains(&segment.interface),
+                index: &index,
+            };
             forward.extend(parts.forward());
             guards.extend(parts.guard());
             steer.extend(parts.steer());
@@ -70,6 +76,7 @@ struct Parts<'a, F> {
     segment: &'a FirewallSegment,
     pinned: &'a BTreeSet<Pinned>,
     number: usize,
+    apart: bool,
     index: &'a F,
 }
 
@@ -227,13 +234,15 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         }
         rules.extend(self.staying(Side::Out));
         // A bridge hands what it carries between its own ports to this hook when br_netfilter is on.
-        rules.push(Rule {
-            statements: vec![
-                on(Side::Out, Op::Is, Compared::Name(private)),
-                Statement::Verdict(Verdict::Accept),
-            ],
-            comment: format!("inside {private}"),
-        });
+        if !self.apart {
+            rules.push(Rule {
+                statements: vec![
+                    on(Side::Out, Op::Is, Compared::Name(private)),
+                    Statement::Verdict(Verdict::Accept),
+                ],
+                comment: format!("inside {private}"),
+            });
+        }
         rules.push(dropped(Vec::new(), format!("{private} to elsewhere, or with a foreign source")));
         Chain { name: self.outward_name(), hook: None, rules }
     }

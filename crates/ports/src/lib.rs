@@ -159,6 +159,10 @@ pub trait Radio {
     /// nothing of it is left. A running access point with the same plan is left alone.
     async fn start(&mut self, plan: &ApPlan) -> Result<ApStarted, DriverError>;
 
+    /// Moves the running access point to the channel of `plan`, which differs in nothing else, and has its
+    /// stations told beforehand. On failure nobody knows where it is.
+    async fn move_to(&mut self, plan: &ApPlan) -> Result<ApStarted, DriverError>;
+
     /// Stops the access point and removes its interface. Goes to the end whatever fails on the way and
     /// returns everything that could not be undone.
     async fn stop(&mut self) -> Result<Changed, Vec<DriverError>>;

@@ -7,6 +7,7 @@
 //! leave MAC [timeout]                     it leaves
 //! adapter on|off                          the Wi-Fi adapter is plugged in or removed
 //! switch soft|hard on|off                 a radio switch is switched
+//! station MHZ|none                        the machine's own station is on another channel, or not connected
 //! crash                                   hostapd dies
 //! firewall lost                           another program removes the firewall rules
 //! uplink INTERFACE|none                   the default route moves
@@ -97,6 +98,11 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
         ["adapter", state] => world.set_adapter(parse_state(state)?),
         ["switch", kind @ ("soft" | "hard"), state] => {
             world.set_switch(*kind == "hard", !parse_state(state)?)?;
+        }
+        ["station", "none"] => world.set_station(None)?,
+        ["station", mhz] => {
+            let mhz = mhz.parse().map_err(|_| format!("{mhz:?} is not a frequency in MHz"))?;
+            world.set_station(Some(mhz))?;
         }
         ["crash"] => world.crash_ap()?,
         ["firewall", "lost"] => world.lose_firewall()?,

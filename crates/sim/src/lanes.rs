@@ -80,6 +80,11 @@ impl Radio for SimRadio {
         self.0.borrow_mut().start_ap(plan)
     }
 
+    async fn move_to(&mut self, plan: &ApPlan) -> Result<ApStarted, DriverError> {
+        obey(&self.0, Step::Radio).await?;
+        self.0.borrow_mut().move_ap(plan)
+    }
+
     async fn stop(&mut self) -> Result<Changed, Vec<DriverError>> {
         obey(&self.0, Step::Radio).await.map_err(|error| vec![error])?;
         Ok(changed(self.0.borrow_mut().stop_ap()))

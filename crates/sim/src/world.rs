@@ -16,8 +16,8 @@ use hn_types::{
     part::{Dependency, MissingDependency},
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, NextHop, ServicePlan},
     radio::{
-        Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, PhyType, RadioInterface,
-        RadioSwitch, RadioView,
+        Adapter, Authenticator, Band, ChannelInfo, Country, IfType, InterfaceCombination, InterfaceLimit,
+        PhyType, Protection, RadioInterface, RadioSwitch, RadioView, Regulatory,
     },
     station::{Authentication, Cipher, StationLink},
 };
@@ -128,10 +128,9 @@ fn link(index: u32, text: &str, addresses: &[&str], wireless: bool) -> Link {
 
 fn adapter() -> Adapter {
     let channels = (1..=11).map(|n| 2407 + 5 * n).chain([5180, 5200, 5220, 5240]);
-    let (two, five): (Vec<_>, Vec<_>) = channels
-        .map(|frequency_mhz| ChannelInfo { frequency_mhz, disabled: false, no_ir: false, radar: false })
-        .partition(|channel| channel.frequency_mhz < 3000);
-    let band = |channels| Band { channels, ht: true, vht: false, he: false, ht_capabilities: 0x007e };
+    let (two, five): (Vec<_>, Vec<_>) =
+        channels.map(ChannelInfo::free).partition(|channel| channel.frequency_mhz < 3000);
+    let band = |channels| Band { channels, ht: true, ht_capabilities: 0x007e, ..Band::default() };
     Adapter {
         wiphy: 0,
         name: "phy0".to_owned(),
@@ -145,11 +144,13 @@ fn adapter() -> Adapter {
             ],
             max_interfaces: 2,
             channels: 1,
-            same_beacon_interval: false,
+            ..InterfaceCombination::default()
         }],
         bands: vec![band(two), band(five)],
         max_ap_stations: Some(128),
         channel_switch: true,
+        regulatory: Regulatory { country: Country(*b"DE"), self_managed: false },
+        protection: Protection { management_frames: true, ..Protection::default() },
         blocked: RadioSwitch::default(),
         interfaces: vec![RadioInterface {
             name: name("wlan0"),
@@ -186,7 +187,8 @@ impl World {
 
     /// The adapters, complete.
     pub fn radio_view(&self) -> RadioView {
-        RadioView { adapters: self.adapter.clone().into_iter().collect() }
+        let authenticator = Authenticator { sae: true, many_passwords: false, he: true };
+        RadioView { adapters: self.adapter.clone().into_iter().collect(), authenticator }
     }
 
     /// The network, complete.
@@ -434,6 +436,42 @@ impl World {
         self.links.push(own);
         self.announce();
         Ok(ApStarted { index, bssid: plan.bssid, frequency_mhz: plan.frequency_mhz })
+    }
+
+    /// The devices stay.
+    pub(crate) fn move_ap(&mut self, plan: &ApPlan) -> Result<ApStarted, DriverError> {
+        let Some(running) = self.ap.as_ref().filter(|running| running.same_but_channel(plan)) else {
+            let cause = "no access point of this plan runs";
+            return Err(DriverError::new(
+                DriverErrorKind::Gone,
+                "move the access point",
+                plan.interface,
+                cause,
+            ));
+        };
+        let index =
+            self.links.iter().find(|link| link.name == running.interface).map_or(0, |link| link.index);
+        self.ap = Some(plan.clone());
+        if let Some(applied) = &mut self.applied.ap {
+            applied.channel = plan.channel;
+        }
+        let interfaces = self.adapter.iter_mut().flat_map(|adapter| &mut adapter.interfaces);
+        for own in interfaces.filter(|interface| interface.name == plan.interface) {
+            own.frequency_mhz = Some(plan.frequency_mhz);
+        }
+        self.announce();
+        Ok(ApStarted { index, bssid: plan.bssid, frequency_mhz: plan.frequency_mhz })
+    }
+
+    /// The access point that the machine's own station is connected to moves to another channel, or goes.
+    pub(crate) fn set_station(&mut self, frequency_mhz: Option<u32>) -> Result<(), String> {
+        let adapter = self.adapter.as_mut().ok_or("there is no adapter")?;
+        let station = adapter.interfaces.iter_mut().find(|it| it.iftype == IfType::Station);
+        let station = station.ok_or("there is no station")?;
+        station.connected = frequency_mhz.is_some();
+        station.frequency_mhz = frequency_mhz;
+        self.events.emit(PlatformEvent::Radio(self.radio_view()));
+        Ok(())
     }
 
     pub(crate) fn stop_ap(&mut self) -> bool {

@@ -3,6 +3,7 @@
 //! Scenarios share a boot, since a boot costs seconds. Each gets new radios and leaves nothing: what a failed
 //! one left is swept away before the next.
 
+mod air;
 mod broken;
 mod clients;
 mod device;
@@ -96,6 +97,7 @@ pub fn all() -> Vec<Scenario> {
         clients::SCENARIOS,
         leave::SCENARIOS,
         broken::SCENARIOS,
+        air::SCENARIOS,
     ]
     .concat()
 }

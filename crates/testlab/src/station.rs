@@ -29,6 +29,8 @@ pub enum Credential {
     Passphrase(String),
     /// The pairwise master key itself.
     Raw([u8; 32]),
+    /// The same, by SAE with protected management frames and in no other way.
+    Sae(String),
     /// Nothing.
     Open,
 }
@@ -77,6 +79,11 @@ impl Network {
                 variables.extend([("key_mgmt", "WPA-PSK".to_owned()), ("psk", format!("\"{passphrase}\""))]);
             }
             Credential::Raw(raw) => variables.extend([("key_mgmt", "WPA-PSK".to_owned()), ("psk", hex(raw))]),
+            Credential::Sae(password) => variables.extend([
+                ("key_mgmt", "SAE".to_owned()),
+                ("sae_password", format!("\"{password}\"")),
+                ("ieee80211w", "2".to_owned()),
+            ]),
             Credential::Open => variables.push(("key_mgmt", "NONE".to_owned())),
         }
         variables

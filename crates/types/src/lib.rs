@@ -32,6 +32,7 @@ pub mod station;
 pub mod text;
 pub mod time;
 pub mod view;
+pub mod wpa;
 
 pub use device::{DeviceSettings, DeviceUsage, Quota, QuotaPeriod};
 pub use failure::{DriverError, DriverErrorKind, ErrorCode, Failure, Step};

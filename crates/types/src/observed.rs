@@ -79,6 +79,20 @@ pub enum ApEvent {
         /// Centre frequency in MHz.
         frequency_mhz: u32,
     },
+    /// A station interface of this machine has been told by its access point to move, and is about to.
+    StationMoving {
+        /// Which.
+        interface: IfName,
+        /// Where to: centre frequency in MHz.
+        frequency_mhz: u32,
+    },
+    /// The access point listens for radar before it may begin to send.
+    RadarCheck {
+        /// Where: centre frequency in MHz.
+        frequency_mhz: u32,
+        /// For how long.
+        seconds: u32,
+    },
     /// The access point is gone although nobody stopped it: its process died, its interface was removed, or
     /// the driver gave up.
     Lost {

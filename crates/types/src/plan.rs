@@ -15,8 +15,9 @@ use crate::{
     IfName, Key, KeyRole, MacAddr, Monotonic, Ssid, Subnet4, Subnet6,
     device::DevicePlan,
     portmap::{MapAnswer, MapEntry, MapRemote, MapUplink},
-    radio::PhyType,
+    radio::{Country, PhyType, Width},
     settings::{Protocol, Reservation},
+    wpa::Wpa,
 };
 
 /// An access point beside whatever else the radio does.
@@ -36,8 +37,28 @@ pub struct ApPlan {
     pub channel: u32,
     /// The generation to announce.
     pub phy: PhyType,
+    /// How wide the channel is.
+    pub width: Width,
+    /// Centre of the whole width in MHz.
+    pub centre_mhz: u32,
+    /// How long radar is listened for before the first beacon, in seconds; 0: not at all.
+    pub cac_s: u32,
+    /// On a channel with radar: the country whose rules hold, to be announced.
+    pub country: Option<Country>,
     /// The raw HT capability field the radio has, from which hostapd's `ht_capab` is built.
     pub ht_capabilities: u16,
+    /// The raw VHT capability field the radio has, from which hostapd's `vht_capab` is built.
+    pub vht_capabilities: u32,
+    /// How devices prove that they know a key.
+    pub wpa: Wpa,
+    /// Keys that SAE accepts; none for [`Wpa::Wpa2`].
+    pub sae: Vec<KeyEntry>,
+    /// Beacons do not name the network.
+    pub hidden: bool,
+    /// Devices do not reach each other through the access point.
+    pub isolated: bool,
+    /// It can be moved to another channel while it runs (`NL80211_CMD_CHANNEL_SWITCH`).
+    pub movable: bool,
     /// At most this many stations.
     pub max_peers: u32,
     /// The bridge the interface joins, if any.
@@ -50,6 +71,27 @@ impl ApPlan {
     /// Whether changing from `self` to `other` needs nothing but new keys.
     pub fn same_but_keys(&self, other: &Self) -> bool {
         Self { keys: KeySet::default(), ..self.clone() } == Self { keys: KeySet::default(), ..other.clone() }
+    }
+
+    /// Whether it can be changed from `self` to `other` while it runs.
+    pub fn adapts_to(&self, other: &Self) -> bool {
+        self.same_but_keys(other) || (self.movable && self.same_but_channel(other))
+    }
+
+    /// Whether changing from `self` to `other` needs nothing but another channel, on which nobody has to listen
+    /// for radar first, within the same band.
+    pub fn same_but_channel(&self, other: &Self) -> bool {
+        let moved = Self {
+            frequency_mhz: other.frequency_mhz,
+            channel: other.channel,
+            width: other.width,
+            centre_mhz: other.centre_mhz,
+            cac_s: other.cac_s,
+            phy: other.phy,
+            ..self.clone()
+        };
+        let band = |plan: &Self| plan.frequency_mhz / 1000;
+        moved == *other && other.cac_s == 0 && band(self) == band(other)
     }
 }
 
@@ -232,6 +274,8 @@ pub struct FirewallPlan {
     pub pinholes: Vec<Pinhole>,
     /// Connections on which nothing reaches the host unasked.
     pub closed: BTreeSet<IfName>,
+    /// Segments whose devices this host does not connect with each other.
+    pub apart: BTreeSet<IfName>,
     /// Private interfaces that other people's firewalls are asked to let through while the plan holds, if they would
     /// not and can be asked.
     pub open: BTreeSet<IfName>,
@@ -500,6 +544,16 @@ mod tests {
             frequency_mhz: 2437,
             channel: 6,
             phy: PhyType::Ht,
+            width: Width::Mhz20,
+            centre_mhz: 2437,
+            cac_s: 0,
+            country: None,
+            vht_capabilities: 0,
+            wpa: Wpa::Wpa2,
+            sae: Vec::new(),
+            hidden: false,
+            isolated: false,
+            movable: true,
             ht_capabilities: 0,
             max_peers: 100,
             bridge: None,

@@ -9,6 +9,7 @@ use crate::{
     Descriptor, IfName, Key, Ssid, Subnet4, Subnet6,
     device::{DeviceSettings, DeviceUsage},
     part::StartTypes,
+    wpa::Wpa,
 };
 
 /// `WLAN_HOSTED_NETWORK_CONNECTION_SETTINGS`.
@@ -68,12 +69,107 @@ pub struct StoredSettings {
     /// What these devices have used, by address.
     #[serde(default)]
     pub usage: Vec<DeviceUsage>,
+    /// What was set of the access point.
+    #[serde(default, skip_serializing_if = "ApSettings::is_empty")]
+    pub access_point: ApSettings,
 }
 
 impl StoredSettings {
     /// The format written by this version.
     pub const VERSION: u32 = 1;
 }
+
+/// What was set of the access point besides name and size. What is absent is as the administrator configured it, or
+/// as it always is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApSettings {
+    /// How devices prove that they know the key; WPA2 when nobody said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<Wpa>,
+    /// Beacons do not name the network; they do when nobody said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<bool>,
+    /// Devices do not reach each other; they do when nobody said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolated: Option<bool>,
+    /// Which address the access point has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<AddressPolicy>,
+}
+
+impl ApSettings {
+    /// What holds when nobody said anything.
+    pub const DEFAULT: Self = Self {
+        security: Some(Wpa::Wpa2),
+        hidden: Some(false),
+        isolated: Some(false),
+        address: Some(AddressPolicy::Permanent),
+    };
+
+    /// Whether nothing was set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is set here, and what is not as `other` says.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            security: self.security.or(other.security),
+            hidden: self.hidden.or(other.hidden),
+            isolated: self.isolated.or(other.isolated),
+            address: self.address.or(other.address),
+        }
+    }
+}
+
+/// Where the address of the access point (its BSSID) comes from. It is a local one in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressPolicy {
+    /// From the permanent address of the adapter.
+    #[default]
+    Permanent,
+    /// Made up once for this machine and this name of the network: it tells nobody which adapter it is.
+    Stable,
+    /// A new one for every start.
+    Random,
+}
+
+impl AddressPolicy {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Stable => "stable",
+            Self::Random => "random",
+        }
+    }
+}
+
+impl FromStr for AddressPolicy {
+    type Err = AddressPolicyError;
+
+    fn from_str(text: &str) -> Result<Self, AddressPolicyError> {
+        [Self::Permanent, Self::Stable, Self::Random]
+            .into_iter()
+            .find(|it| it.as_str() == text)
+            .ok_or(AddressPolicyError)
+    }
+}
+
+/// The text names no policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressPolicyError;
+
+impl fmt::Display for AddressPolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the address is one of permanent, stable and random")
+    }
+}
+
+impl core::error::Error for AddressPolicyError {}
 
 /// An address promised to one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

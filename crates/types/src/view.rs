@@ -12,6 +12,7 @@ use crate::{
     device::{DeviceSettings, DeviceUsage},
     observed::Counter,
     portmap::MapRefusal,
+    wpa::Wpa,
 };
 
 /// `WLAN_HOSTED_NETWORK_STATE`.
@@ -212,6 +213,42 @@ pub struct HostedNetworkView {
     pub forced: bool,
     /// Associated devices.
     pub peers: Vec<PeerView>,
+    /// More about the access point.
+    #[serde(flatten)]
+    pub access_point: AccessPointView,
+}
+
+/// The access point as it runs, and why it is not as it was wished for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccessPointView {
+    /// While active: how wide its channel is.
+    pub width_mhz: Option<u32>,
+    /// While active: the connected interface whose channel it shares.
+    pub following: Option<IfName>,
+    /// Why it is not on the wished-for channel or band, one sentence; empty when it is.
+    pub channel_detail: String,
+    /// While active: what runs.
+    pub security: Option<Wpa>,
+    /// Why it is not the wished-for security, one sentence; empty when it is.
+    pub security_detail: String,
+    /// While active: beacons do not name the network.
+    pub hidden: bool,
+    /// While active: devices do not reach each other.
+    pub isolated: bool,
+    /// While it listens for radar before it may begin.
+    pub radar_check: Option<RadarCheckView>,
+}
+
+/// Listening for radar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RadarCheckView {
+    /// Where.
+    pub channel: u32,
+    /// For how long, in seconds.
+    pub total_s: u32,
+    /// What of that is left.
+    pub remaining_s: u32,
 }
 
 /// An associated device.
@@ -348,6 +385,22 @@ pub enum Event {
     PeerRefused {
         /// Who.
         mac: MacAddr,
+    },
+    /// The access point moved to another channel while it runs.
+    ChannelChanged {
+        /// The channel number.
+        channel: u32,
+        /// Its centre frequency.
+        frequency_mhz: u32,
+        /// The connected interface that it follows, if that is why.
+        following: Option<IfName>,
+    },
+    /// The access point listens for radar before it may begin to send.
+    RadarCheck {
+        /// The channel number.
+        channel: u32,
+        /// For how long.
+        seconds: u32,
     },
     /// `wlan_hosted_network_radio_state_change`.
     RadioChanged {

@@ -73,6 +73,8 @@ impl Mirror {
                 ));
             }
             Event::PeerRefused { .. }
+            | Event::ChannelChanged { .. }
+            | Event::RadarCheck { .. }
             | Event::SharingChanged { .. }
             | Event::LeaseBound { .. }
             | Event::LeaseEnded { .. }

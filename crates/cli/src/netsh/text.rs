@@ -317,7 +317,7 @@ mod tests {
 
     use hostednet::types::{
         KeyRole, MacAddr, Reason, Ssid,
-        view::{PeerView, SetBy},
+        view::{AccessPointView, PeerView, SetBy},
     };
 
     use super::*;
@@ -345,6 +345,7 @@ mod tests {
             references: 1,
             forced: true,
             peers: vec![peer(255), peer(254)],
+            access_point: AccessPointView::default(),
         }
     }
 

@@ -12,7 +12,7 @@ use hn_types::{
     view::{Event, HostedState},
 };
 
-use crate::world::{Behaviour, ROOT, USER, World, adapter, mac, network, radio, station};
+use crate::world::{Behaviour, ROOT, USER, World, adapter, mac, network, radio, station, view};
 
 const UNAVAILABLE: HostedState = HostedState::Unavailable;
 const IDLE: HostedState = HostedState::Idle;
@@ -29,7 +29,7 @@ fn active() -> World {
 fn adapters(change: impl FnOnce(&mut hn_types::radio::Adapter)) -> PlatformEvent {
     let mut adapter = adapter();
     change(&mut adapter);
-    PlatformEvent::Radio(RadioView { adapters: vec![adapter] })
+    PlatformEvent::Radio(view(vec![adapter]))
 }
 
 fn adhoc() -> RadioInterface {
@@ -371,6 +371,7 @@ fn status_tells_what_runs() {
     assert_eq!(view.interface.unwrap().as_str(), "hnap0");
     assert!(view.bssid.unwrap().is_local());
     let guid = view.device_guid.clone().unwrap();
+    // The firmware moved it, and the station with it; the view of the station is on its way.
     world.ap(ApEvent::ChannelChanged { frequency_mhz: 2412 });
     assert_eq!(world.snapshot().hosted_network.channel, Some(1));
     assert!(world.quiet(), "following a channel is not a change of ours");

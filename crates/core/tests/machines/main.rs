@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the events they are about")]
 
 mod device;
+mod follow;
 mod guard;
 mod hosted;
 mod mapping;
@@ -17,4 +18,5 @@ mod settings;
 mod sharing;
 mod table;
 mod transactions;
+mod wiphys;
 mod world;

@@ -1,14 +1,14 @@
 //! Which radio, which channel.
 
-use hn_core::{BandWish, RadioPlan, RadioWish, Refusal, radio_plan};
+use hn_core::{BandWish, ChannelRefusal, RadioPlan, RadioWish, Refusal, radio_plan};
 use hn_types::radio::{Adapter, IfType, InterfaceCombination, PhyType, RadioInterface, RadioView};
 
-use crate::world::{adapter, name, network, station};
+use crate::world::{adapter, name, network, station, view};
 
 fn plan_with(wish: &RadioWish, change: impl FnOnce(&mut Adapter)) -> Result<RadioPlan, Refusal> {
     let mut adapter = adapter();
     change(&mut adapter);
-    radio_plan(&RadioView { adapters: vec![adapter] }, &network(), wish)
+    radio_plan(&view(vec![adapter]), &network(), wish)
 }
 
 fn plan(change: impl FnOnce(&mut Adapter)) -> Result<RadioPlan, Refusal> {
@@ -33,9 +33,9 @@ fn a_wish_does_not_move_the_station() {
 #[test]
 fn a_station_on_a_forbidden_channel_is_a_refusal_that_names_it() {
     for (change, expected) in [
-        ((|c| c.no_ir = true) as fn(&mut hn_types::radio::ChannelInfo), "no-IR"),
-        (|c| c.radar = true, "radar"),
-        (|c| c.disabled = true, "disabled"),
+        ((|c| c.no_ir = true) as fn(&mut hn_types::radio::ChannelInfo), ChannelRefusal::NoIr),
+        (|c| c.radar = true, ChannelRefusal::RadarUnable),
+        (|c| c.disabled = true, ChannelRefusal::Disabled),
     ] {
         let refusal = plan(|a| {
             a.bands[0].channels.iter_mut().filter(|c| c.frequency_mhz == 2462).for_each(change);
@@ -138,7 +138,7 @@ fn what_cannot_be_is_refused_with_its_cause() {
 fn a_card_without_a_connection_is_preferred() {
     let mut second = adapter();
     (second.wiphy, second.interfaces) = (1, vec![station("wlan1", None)]);
-    let view = RadioView { adapters: vec![adapter(), second] };
+    let view = view(vec![adapter(), second]);
     let plan = radio_plan(&view, &network(), &RadioWish::default()).unwrap();
     assert_eq!((plan.wiphy, plan.channel), (1, 6));
 }

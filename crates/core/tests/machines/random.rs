@@ -14,7 +14,9 @@ use hn_types::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use crate::world::{Behaviour, HN, ROOT, World, adapter, mac, name, network, out, over, radio, station};
+use crate::world::{
+    Behaviour, HN, ROOT, World, adapter, mac, name, network, out, over, radio, station, view,
+};
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -126,7 +128,7 @@ fn radio_variant(variant: u8) -> RadioView {
         4 => adapter.interfaces = vec![station("wlan0", Some(5200))],
         _ => {}
     }
-    RadioView { adapters: vec![adapter] }
+    view(vec![adapter])
 }
 
 fn network_variant(variant: u8) -> NetworkView {

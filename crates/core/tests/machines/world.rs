@@ -15,8 +15,8 @@ use hn_types::{
     observed::{ApEvent, PlatformEvent},
     plan::{ApStarted, FirewallPlan, FirewallSegment, LinkPlan, Reach},
     radio::{
-        Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, RadioInterface,
-        RadioSwitch, RadioView,
+        Adapter, Authenticator, Band, ChannelInfo, Country, IfType, InterfaceCombination, InterfaceLimit,
+        Protection, RadioInterface, RadioSwitch, RadioView, Regulatory,
     },
     settings::{PrivateChoice, PublicChoice, SharingPair},
     view::{Event, HostedState, Snapshot},
@@ -68,7 +68,7 @@ pub(crate) fn network() -> NetworkView {
 }
 
 pub(crate) fn channel(frequency_mhz: u32) -> ChannelInfo {
-    ChannelInfo { frequency_mhz, disabled: false, no_ir: false, radar: false }
+    ChannelInfo::free(frequency_mhz)
 }
 
 pub(crate) fn station(text: &str, frequency_mhz: Option<u32>) -> RadioInterface {
@@ -85,8 +85,13 @@ pub(crate) fn station(text: &str, frequency_mhz: Option<u32>) -> RadioInterface 
 
 /// A card that can be station and access point on one channel.
 pub(crate) fn adapter() -> Adapter {
-    let band =
-        |channels: Vec<ChannelInfo>, vht| Band { channels, ht: true, vht, he: false, ht_capabilities: 0x1ef };
+    let band = |channels: Vec<ChannelInfo>, vht| Band {
+        channels,
+        ht: true,
+        vht,
+        ht_capabilities: 0x1ef,
+        ..Band::default()
+    };
     Adapter {
         wiphy: 0,
         name: "phy0".into(),
@@ -100,7 +105,7 @@ pub(crate) fn adapter() -> Adapter {
             ],
             max_interfaces: 3,
             channels: 1,
-            same_beacon_interval: false,
+            ..InterfaceCombination::default()
         }],
         bands: vec![
             band((0..13).map(|n| channel(2412 + 5 * n)).collect(), false),
@@ -108,13 +113,20 @@ pub(crate) fn adapter() -> Adapter {
         ],
         max_ap_stations: Some(32),
         channel_switch: true,
+        regulatory: Regulatory { country: Country(*b"DE"), self_managed: false },
+        protection: Protection { management_frames: true, ..Protection::default() },
         blocked: RadioSwitch::default(),
         interfaces: vec![station("wlan0", Some(2462))],
     }
 }
 
 pub(crate) fn radio() -> RadioView {
-    RadioView { adapters: vec![adapter()] }
+    view(vec![adapter()])
+}
+
+/// These adapters and a hostapd that can do SAE with one key.
+pub(crate) fn view(adapters: Vec<Adapter>) -> RadioView {
+    RadioView { adapters, authenticator: Authenticator { sae: true, many_passwords: false, he: true } }
 }
 
 pub(crate) const HN: PrivateChoice = PrivateChoice::HostedNetwork;
@@ -391,6 +403,19 @@ impl World {
                 });
                 self.applied.ap = Some(plan);
             }
+            Effect::MoveAp(plan) => {
+                let held = self.applied.ap.as_ref();
+                assert!(
+                    held.is_some_and(|old| old.movable && old.same_but_channel(&plan)),
+                    "a move and no more"
+                );
+                done = EffectDone::ApStarted(ApStarted {
+                    index: self.index,
+                    bssid: plan.bssid,
+                    frequency_mhz: plan.frequency_mhz,
+                });
+                self.applied.ap = Some(plan);
+            }
             Effect::StopAp => {
                 self.interface_gone();
                 self.applied.ap = None;
@@ -519,6 +544,8 @@ impl World {
             }
             Event::PeerLeft { mac, .. } => assert!(self.listed.remove(mac), "left without having joined"),
             Event::PeerRefused { .. }
+            | Event::ChannelChanged { .. }
+            | Event::RadarCheck { .. }
             | Event::RadioChanged { .. }
             | Event::SharingChanged { .. }
             | Event::LeaseBound { .. }

@@ -10,7 +10,7 @@ use hostednet::{
         Key, MacAddr, SecondaryKey, Ssid,
         part::StartType,
         security::{DEFAULT, ELEVATED_ACCESS},
-        settings::{PrivateChoice, PublicChoice, Reservation},
+        settings::{ApSettings, PrivateChoice, PublicChoice, Reservation},
         view::{HostedState, SetBy},
     },
 };
@@ -50,6 +50,10 @@ fn ssid() -> Ssid {
     Ssid::new(b"walk").unwrap()
 }
 
+fn hidden() -> ApSettings {
+    ApSettings { hidden: Some(true), ..ApSettings::default() }
+}
+
 fn key() -> SecondaryKey {
     SecondaryKey { key: Key::passphrase("correct horse".into()).unwrap(), persistent: true }
 }
@@ -66,6 +70,7 @@ const TABLE: &[Row] = &[
     row("SetConnection",             [   0,    0, 1062,    0], |s| s.set_connection(&ssid(), 50)),
     row("SetSsid",                   [   0,    0, 1062,    0], |s| s.set_ssid(&ssid())),
     row("SetMaxPeers",               [   0,    0, 1062,    0], |s| s.set_max_peers(60)),
+    row("SetAccessPoint",            [   0,    0, 1062,    0], |s| s.set_access_point(&hidden())),
     row("RefreshKey",                [   0,    0, 1062,    0], |s| s.refresh_key()),
     row("SetSecondaryKey",           [   0,    0, 1062,    0], |s| s.set_secondary_key(Some(&key()))),
     row("ClearSecondaryKey",         [   0,    0, 1062,    0], |s| s.set_secondary_key(None)),

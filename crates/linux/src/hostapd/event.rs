@@ -14,6 +14,12 @@ pub(super) enum Event {
     InterfaceDisabled,
     /// hostapd ends.
     Terminating,
+    /// It listens for radar.
+    RadarCheck { frequency_mhz: u32, seconds: u32 },
+    /// It heard radar, or could not listen.
+    RadarCheckFailed,
+    /// It is on its new channel.
+    Moved { frequency_mhz: u32 },
     /// A station completed the handshake.
     Joined {
         mac: MacAddr,
@@ -45,6 +51,19 @@ pub(super) fn parse(datagram: &[u8]) -> Option<Event> {
         "AP-DISABLED" => Event::Disabled,
         "INTERFACE-DISABLED" => Event::InterfaceDisabled,
         "CTRL-EVENT-TERMINATING" => Event::Terminating,
+        "DFS-CAC-START" => {
+            let number = |name: &str| {
+                let value = text.split_ascii_whitespace().find_map(|word| word.strip_prefix(name))?;
+                value.trim_end_matches(['s', ',']).parse().ok()
+            };
+            // hostapd writes the seconds with their unit, and some versions without a listening time at all.
+            Event::RadarCheck { frequency_mhz: number("freq=")?, seconds: number("cac_time=").unwrap_or(60) }
+        }
+        "DFS-CAC-COMPLETED" if text.contains("success=0") => Event::RadarCheckFailed,
+        "AP-CSA-FINISHED" => {
+            let frequency = words.find_map(|word| word.strip_prefix("freq="))?;
+            Event::Moved { frequency_mhz: frequency.parse().ok()? }
+        }
         "AP-STA-CONNECTED" => Event::Joined { mac: mac()?, key: words.find_map(key_id) },
         "AP-STA-DISCONNECTED" => Event::Left { mac: mac()? },
         "AP-STA-POSSIBLE-PSK-MISMATCH" => Event::KeyMismatch { mac: mac()? },
@@ -193,6 +212,15 @@ mod tests {
             ),
             ("<3>AP-STA-CONNECTED 02:00:00:00:01:00", Some(Event::Joined { mac: MAC, key: None })),
             ("<3>AP-STA-CONNECTED 02:00:00:00:01:00 keyid=x", Some(Event::Joined { mac: MAC, key: None })),
+            (
+                "<3>DFS-CAC-START freq=5260 chan=52 sec_chan=1, width=1, seg0=58, seg1=0, cac_time=60s",
+                Some(Event::RadarCheck { frequency_mhz: 5260, seconds: 60 }),
+            ),
+            ("<3>DFS-CAC-START chan=52", None),
+            ("<3>DFS-CAC-COMPLETED success=0 freq=5260 ht_enabled=0", Some(Event::RadarCheckFailed)),
+            ("<3>DFS-CAC-COMPLETED success=1 freq=5260 ht_enabled=0", None),
+            ("<3>AP-CSA-FINISHED freq=2462 dfs=0", Some(Event::Moved { frequency_mhz: 2462 })),
+            ("<3>AP-CSA-FINISHED", None),
             ("<3>AP-STA-DISCONNECTED 02:00:00:00:01:00", Some(Event::Left { mac: MAC })),
             ("<3>AP-STA-POSSIBLE-PSK-MISMATCH 02:00:00:00:01:00", Some(Event::KeyMismatch { mac: MAC })),
             ("<3>AP-STA-CONNECTED", None),

@@ -4,6 +4,7 @@
 //! reads the keys from memory that it inherits. No secret is ever in an argument, the environment, a file
 //! with a name, or a log. It dies with us, however we die.
 
+mod abilities;
 mod config;
 pub(crate) mod control;
 mod event;
@@ -26,12 +27,18 @@ use std::{
 };
 
 use hn_ports::EventSink;
-use hn_types::{DriverError, DriverErrorKind, IfName, MacAddr, plan::ApPlan};
+use hn_types::{
+    DriverError, DriverErrorKind, IfName, MacAddr,
+    observed::{ApEvent, PlatformEvent},
+    plan::ApPlan,
+};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout_at},
 };
+use zeroize::Zeroizing;
 
+pub(crate) use self::abilities::abilities;
 pub(crate) use self::psk::{PmkCache, PskEntry};
 use self::{
     control::{Control, Monitor},
@@ -48,6 +55,10 @@ const READY_PATIENCE: Duration = Duration::from_secs(5);
 const ASK_PATIENCE: Duration = Duration::from_secs(3);
 /// Until the access point beacons.
 const ENABLE_PATIENCE: Duration = Duration::from_secs(15);
+/// Beacons that tell stations of a move: half a second, enough for one that sleeps.
+const MOVE_BEACONS: u32 = 5;
+/// Until a move is over.
+const MOVE_PATIENCE: Duration = Duration::from_secs(8);
 /// How long it may take to end when asked politely; with the two signals after it that makes two seconds.
 const TERMINATE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -69,6 +80,10 @@ pub(crate) fn locate(configured: Option<&Path>) -> Result<PathBuf, DriverError> 
     if let Some(path) = configured {
         return if is_program(path) {
             Ok(path.to_owned())
+        } else if path.is_file() {
+            let cause = "this service may not run it: the file is not marked as a program";
+            Err(DriverError::new(DriverErrorKind::Denied, "start hostapd", path.display(), cause)
+                .with_remedy(format!("chmod +x {}", path.display())))
         } else {
             Err(missing(path, "the configured program does not exist")
                 .with_remedy("correct the configuration"))
@@ -120,7 +135,7 @@ impl Hostapd {
         let global = dir.join("global");
         let arguments = [OsStr::new("-g"), global.as_os_str()];
         let process = Process::spawn(program, &arguments, Some(psk.inherited()))
-            .map_err(|error| io_failure(op, program, &error))?;
+            .map_err(|error| not_run(op, program, &error))?;
         Ok(Self {
             process,
             psk,
@@ -167,9 +182,13 @@ impl Hostapd {
                 self.tell(&control, "configure the access point", &format!("SET {name} {value}")).await?;
             }
         }
+        for password in config::passwords(plan) {
+            let order = Zeroizing::new(format!("SET sae_password {}", password.as_str()));
+            self.tell(&control, "give hostapd the keys", &order).await?;
+        }
         let monitor =
             control.attach(ASK_PATIENCE).await.map_err(|error| self.failure("listen to hostapd", &error))?;
-        self.beacon(&control, &monitor).await?;
+        self.beacon(plan, &control, &monitor, &events).await?;
         let reporter = Reporter::new(events);
         self.reporter = Some(reporter.clone());
         let session = Session {
@@ -183,6 +202,48 @@ impl Hostapd {
         };
         self.session = Some(tokio::task::spawn_local(session.run()));
         Ok(())
+    }
+
+    /// Moves the access point to the channel of `plan` and returns once it is there. Its stations are told
+    /// in [`MOVE_BEACONS`] beacons.
+    pub(crate) async fn move_to(&self, plan: &ApPlan) -> Result<(), DriverError> {
+        let op = "move the access point";
+        let control = self.control();
+        let monitor =
+            control.attach(ASK_PATIENCE).await.map_err(|error| self.failure("listen to hostapd", &error))?;
+        self.tell(&control, op, &config::channel_switch(plan, MOVE_BEACONS)).await?;
+        let deadline = Instant::now() + MOVE_PATIENCE;
+        let mut exited = self.process.exited();
+        loop {
+            let next = async {
+                tokio::select! {
+                    event = monitor.next() => event,
+                    _ = exited.wait_for(Option::is_some) => Err(io::ErrorKind::BrokenPipe.into()),
+                }
+            };
+            match timeout_at(deadline, next).await {
+                Ok(Ok(datagram)) => match event::parse(&datagram) {
+                    Some(Event::Moved { frequency_mhz }) if frequency_mhz == plan.frequency_mhz => {
+                        return Ok(());
+                    }
+                    Some(Event::Disabled | Event::InterfaceDisabled | Event::Terminating) => {
+                        return Err(self.refusal(op).await);
+                    }
+                    Some(
+                        Event::Enabled
+                        | Event::RadarCheck { .. }
+                        | Event::RadarCheckFailed
+                        | Event::Moved { .. }
+                        | Event::Joined { .. }
+                        | Event::Left { .. }
+                        | Event::KeyMismatch { .. },
+                    )
+                    | None => {}
+                },
+                Ok(Err(error)) => return Err(self.failure(op, &error)),
+                Err(_) => return Err(self.failure(op, &io::ErrorKind::TimedOut.into())),
+            }
+        }
     }
 
     /// Replaces the keys. Stations whose key is still among them are not touched; when hostapd does not take the
@@ -272,9 +333,15 @@ impl Hostapd {
     }
 
     /// Brings the access point up.
-    async fn beacon(&self, control: &Control, monitor: &Monitor) -> Result<(), DriverError> {
+    async fn beacon(
+        &self,
+        plan: &ApPlan,
+        control: &Control,
+        monitor: &Monitor,
+        events: &EventSink,
+    ) -> Result<(), DriverError> {
         let op = "start the access point";
-        let deadline = Instant::now() + ENABLE_PATIENCE;
+        let deadline = Instant::now() + ENABLE_PATIENCE + Duration::from_secs(plan.cac_s.into());
         match control.ask("ENABLE", ENABLE_PATIENCE).await {
             Ok(answer) if answer == "OK" => {}
             Ok(_) => return Err(self.refusal(op).await),
@@ -294,7 +361,21 @@ impl Hostapd {
                     Some(Event::Disabled | Event::InterfaceDisabled | Event::Terminating) => {
                         return Err(self.refusal(op).await);
                     }
-                    Some(Event::Joined { .. } | Event::Left { .. } | Event::KeyMismatch { .. }) | None => {}
+                    Some(Event::RadarCheck { frequency_mhz, seconds }) => {
+                        events.emit(PlatformEvent::Ap(ApEvent::RadarCheck { frequency_mhz, seconds }));
+                    }
+                    Some(Event::RadarCheckFailed) => {
+                        let cause = "radar was heard on the channel";
+                        return Err(DriverError::new(DriverErrorKind::Busy, op, self.interface, cause)
+                            .with_remedy("wait half an hour, or use another channel"));
+                    }
+                    Some(
+                        Event::Joined { .. }
+                        | Event::Left { .. }
+                        | Event::KeyMismatch { .. }
+                        | Event::Moved { .. },
+                    )
+                    | None => {}
                 },
                 Ok(Err(error)) => return Err(self.failure(op, &error)),
                 Err(_) => return Err(self.failure(op, &io::ErrorKind::TimedOut.into())),
@@ -362,6 +443,18 @@ impl Drop for Hostapd {
     }
 }
 
+/// Why a program that is there could not be started. A refusal by the system is not a lack (peers §3, no. 8).
+fn not_run(op: &str, program: &Path, error: &io::Error) -> DriverError {
+    let failure = io_failure(op, program, error);
+    if failure.kind != DriverErrorKind::Denied {
+        return failure;
+    }
+    let cause = format!("this service may not run it: {}", failure.cause);
+    DriverError { cause, ..failure }.with_remedy(
+        "look for a denial by AppArmor or SELinux in the journal of the kernel, and whether its file system is mounted noexec",
+    )
+}
+
 /// Makes `dir` empty and ours alone.
 fn make_private(dir: &Path) -> io::Result<()> {
     remove_dir(dir)?;
@@ -387,6 +480,24 @@ mod tests {
         assert_eq!(error.kind, DriverErrorKind::Unsupported);
         assert_eq!(error.target, "/nonexistent/hostapd");
         assert!(!error.remedy.is_empty());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn failure_8_a_program_that_may_not_be_run_is_not_called_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hostapd");
+        fs::write(&file, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+        let error = locate(Some(&file)).unwrap_err();
+        assert_eq!(error.kind, DriverErrorKind::Denied);
+        assert!(error.cause.contains("may not run") && error.remedy.contains("chmod"), "{error}");
+        // What the kernel says when a policy forbids it: the same answer as for a file without the mark.
+        let run = dir.path().join("run");
+        let error = tokio::task::LocalSet::new()
+            .run_until(async { Hostapd::spawn(&file, &run, "hnap0".parse().unwrap()).unwrap_err() })
+            .await;
+        assert_eq!((error.kind, error.errno), (DriverErrorKind::Denied, Some(libc::EACCES)));
+        assert!(error.cause.contains("may not run") && error.remedy.contains("AppArmor"), "{error}");
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -145,7 +145,8 @@ impl Session {
                 })
             }
             Event::Terminating => Some("hostapd was told to end".to_owned()),
-            Event::Enabled => None,
+            // The first ones come before there is a session; a later move is told by the driver too.
+            Event::Enabled | Event::RadarCheck { .. } | Event::RadarCheckFailed | Event::Moved { .. } => None,
         }
     }
 

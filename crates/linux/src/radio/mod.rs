@@ -82,7 +82,7 @@ impl LinuxRadio {
     /// Reports the radios as they are and begins to watch them. The journal has been replayed before.
     pub fn open(config: RadioConfig, journal: Rc<UndoJournal>, events: EventSink) -> Self {
         let own = OwnInterface::default();
-        let watch = Watch::start(Rc::clone(&own), events.clone());
+        let watch = Watch::start(Rc::clone(&own), config.hostapd.clone(), events.clone());
         Self {
             config,
             journal,
@@ -279,6 +279,18 @@ impl Radio for LinuxRadio {
         }
     }
 
+    async fn move_to(&mut self, plan: &ApPlan) -> Result<ApStarted, DriverError> {
+        let op = "move the access point";
+        let (Some((hostapd, _)), Some(running)) = (&self.hostapd, &mut self.running) else {
+            return Err(DriverError::new(DriverErrorKind::Gone, op, plan.interface, "no access point runs"));
+        };
+        hostapd.move_to(plan).await?;
+        running.plan = plan.clone();
+        running.started.frequency_mhz = plan.frequency_mhz;
+        tracing::info!(interface = %plan.interface, channel = plan.channel, "the access point moved");
+        Ok(running.started)
+    }
+
     async fn stop(&mut self) -> Result<Changed, Vec<DriverError>> {
         self.take_down().await
     }
@@ -352,7 +364,7 @@ fn explain(error: DriverError) -> DriverError {
 
 /// The radios of this machine as they are at the moment, for whoever needs them once.
 pub fn radios() -> hn_types::radio::RadioView {
-    watch::view()
+    watch::view(None)
 }
 
 /// Whether hostapd can be found, for `doctor` and for availability.

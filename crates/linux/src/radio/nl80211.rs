@@ -10,7 +10,8 @@ use hn_types::{
     IfName, MacAddr, Ssid,
     observed::StationStats,
     radio::{
-        Adapter, Band, ChannelInfo, IfType, InterfaceCombination, InterfaceLimit, RadioInterface, RadioSwitch,
+        Adapter, Band, ChannelInfo, Country, Dfs, IfType, InterfaceCombination, InterfaceLimit, Narrow,
+        RadioInterface, Regulatory,
     },
 };
 
@@ -32,8 +33,10 @@ mod command {
     pub(super) const NEW_INTERFACE: u8 = 7;
     pub(super) const DEL_INTERFACE: u8 = 8;
     pub(super) const GET_STATION: u8 = 17;
+    pub(super) const GET_REG: u8 = 31;
     pub(super) const GET_SCAN: u8 = 32;
     pub(super) const CH_SWITCH_NOTIFY: u8 = 88;
+    pub(super) const CH_SWITCH_STARTED_NOTIFY: u8 = 110;
     /// As an element of `NL80211_ATTR_SUPPORTED_COMMANDS`.
     pub(super) const CHANNEL_SWITCH: u32 = 102;
 }
@@ -49,14 +52,19 @@ pub(super) mod attr {
     pub(in crate::radio) const STA_INFO: u16 = 21;
     pub(super) const WIPHY_BANDS: u16 = 22;
     pub(super) const SUPPORTED_IFTYPES: u16 = 32;
+    pub(super) const REG_ALPHA2: u16 = 33;
     pub(super) const WIPHY_FREQ: u16 = 38;
     pub(in crate::radio) const BSS: u16 = 47;
     pub(super) const SUPPORTED_COMMANDS: u16 = 50;
     pub(super) const SSID: u16 = 52;
+    pub(super) const CIPHER_SUITES: u16 = 57;
     pub(super) const INTERFACE_COMBINATIONS: u16 = 120;
+    pub(super) const DEVICE_AP_SME: u16 = 141;
     pub(super) const SPLIT_WIPHY_DUMP: u16 = 174;
     pub(super) const MAX_AP_ASSOC_STA: u16 = 202;
     pub(super) const SOCKET_OWNER: u16 = 204;
+    pub(super) const WIPHY_SELF_MANAGED_REG: u16 = 216;
+    pub(super) const EXT_FEATURES: u16 = 217;
 }
 
 /// `NL80211_IFTYPE_AP`.
@@ -64,6 +72,10 @@ const IFTYPE_AP: u32 = 3;
 /// `NL80211_STA_FLAG_AUTHORIZED` and `_ASSOCIATED`, as masks.
 const STATION_AUTHORISED: u32 = 1 << 1;
 const STATION_ASSOCIATED: u32 = 1 << 7;
+/// The cipher suite BIP-CMAC-128 (IEEE 802.11-2020, table 9-149).
+const BIP_CMAC_128: u32 = 0x000f_ac06;
+/// `NL80211_EXT_FEATURE_SAE_OFFLOAD_AP`.
+const SAE_OFFLOAD_AP: usize = 51;
 /// A radio has a few dozen channels in each of a handful of bands; no honest dump goes beyond this.
 const CHANNELS_LIMIT: usize = 1024;
 
@@ -138,6 +150,13 @@ impl Nl80211 {
         let mut body = request(command::GET_WIPHY);
         attribute(&mut body, attr::SPLIT_WIPHY_DUMP, &[]);
         self.netlink.ask(self.family, DUMP, &body, |_, message| radios.read_wiphy(message))?;
+        // Kernels before 4.1 know one domain for all; without any answer the world domain is assumed.
+        let asked = self.netlink.ask(self.family, DUMP, &request(command::GET_REG), |_, message| {
+            radios.read_regulatory(message);
+        });
+        if let Err(refusal) = asked {
+            tracing::debug!(cause = %refusal.cause(), "cannot read the regulatory domains");
+        }
         let mut interfaces = Vec::new();
         self.netlink.ask(self.family, DUMP, &request(command::GET_INTERFACE), |_, message| {
             interfaces.extend(parse_interface(message));
@@ -269,6 +288,13 @@ pub(super) enum Notice {
         /// Centre frequency in MHz.
         frequency_mhz: u32,
     },
+    /// An interface was told to move, or tells its stations that it will.
+    ChannelSwitchStarted {
+        /// Whose.
+        index: u32,
+        /// Where to: centre frequency in MHz.
+        frequency_mhz: u32,
+    },
     /// Anything else: something about the radios may have changed.
     Other,
 }
@@ -283,12 +309,15 @@ pub(super) fn notices(datagram: &[u8]) -> Vec<Notice> {
                 (CONTROLLER, CONTROLLER_DEL_FAMILY) => Notice::FamilyVanished,
                 // Its other news is about groups of families.
                 (CONTROLLER, _) => return None,
-                (_, command::CH_SWITCH_NOTIFY) => {
+                (_, switch @ (command::CH_SWITCH_NOTIFY | command::CH_SWITCH_STARTED_NOTIFY)) => {
                     let find = |wanted| attributes(body.get(4..)?).find(|(kind, _)| *kind == wanted);
                     let number = |wanted| find(wanted).and_then(|(_, value)| read_u32(value, 0));
                     match (number(attr::IFINDEX), number(attr::WIPHY_FREQ)) {
-                        (Some(index), Some(frequency_mhz)) => {
+                        (Some(index), Some(frequency_mhz)) if switch == command::CH_SWITCH_NOTIFY => {
                             Notice::ChannelSwitched { index, frequency_mhz }
+                        }
+                        (Some(index), Some(frequency_mhz)) => {
+                            Notice::ChannelSwitchStarted { index, frequency_mhz }
                         }
                         (_, None) | (None, _) => Notice::Other,
                     }
@@ -331,6 +360,8 @@ fn mac(value: &[u8]) -> Option<MacAddr> {
 #[derive(Debug, Default)]
 pub(super) struct Radios {
     adapters: BTreeMap<u32, (Adapter, BTreeMap<u16, Band>)>,
+    country: Country,
+    own_countries: BTreeMap<u32, Country>,
 }
 
 impl Radios {
@@ -352,14 +383,39 @@ impl Radios {
                     adapter.channel_switch |= attributes(value)
                         .any(|(_, number)| read_u32(number, 0) == Some(command::CHANNEL_SWITCH));
                 }
+                attr::CIPHER_SUITES => {
+                    adapter.protection.management_frames |=
+                        (0..value.len() / 4).any(|n| read_u32(value, 4 * n) == Some(BIP_CMAC_128));
+                }
+                attr::DEVICE_AP_SME => adapter.protection.own_sme = true,
+                attr::EXT_FEATURES => {
+                    adapter.protection.sae_offload |= value
+                        .get(SAE_OFFLOAD_AP / 8)
+                        .is_some_and(|byte| byte & (1 << (SAE_OFFLOAD_AP % 8)) != 0);
+                }
+                attr::WIPHY_SELF_MANAGED_REG => adapter.regulatory.self_managed = true,
                 attr::MAX_AP_ASSOC_STA => adapter.max_ap_stations = read_u16(value, 0).map(u32::from),
                 attr::WIPHY_BANDS => {
                     for (number, part) in attributes(value) {
-                        read_band(bands.entry(number).or_insert_with(blank_band), part);
+                        read_band(bands.entry(number).or_default(), part);
                     }
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Takes one message of the dump of regulatory domains: of a radio that has its own, or of the machine.
+    pub(super) fn read_regulatory(&mut self, message: &[u8]) {
+        let all = || attributes(message.get(4..).unwrap_or_default());
+        let find = |wanted| all().find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+        let Some(&[a, b, ..]) = find(attr::REG_ALPHA2) else { return };
+        let country = Country([a, b]);
+        match find(attr::WIPHY).and_then(|value| read_u32(value, 0)) {
+            Some(wiphy) => {
+                self.own_countries.insert(wiphy, country);
+            }
+            None => self.country = country,
         }
     }
 
@@ -376,6 +432,8 @@ impl Radios {
             .into_values()
             .filter(|(adapter, _)| !adapter.name.is_empty())
             .map(|(mut adapter, bands)| {
+                let country = self.own_countries.get(&adapter.wiphy).copied().unwrap_or(self.country);
+                adapter.regulatory = Regulatory { country, ..adapter.regulatory };
                 adapter.bands = bands.into_values().collect();
                 adapter.interfaces.sort_by_key(|interface| interface.index);
                 adapter
@@ -385,23 +443,7 @@ impl Radios {
 }
 
 fn blank(wiphy: u32) -> Adapter {
-    Adapter {
-        wiphy,
-        name: String::new(),
-        address: MacAddr::ZERO,
-        driver: String::new(),
-        iftypes: Vec::new(),
-        combinations: Vec::new(),
-        bands: Vec::new(),
-        max_ap_stations: None,
-        channel_switch: false,
-        blocked: RadioSwitch::default(),
-        interfaces: Vec::new(),
-    }
-}
-
-const fn blank_band() -> Band {
-    Band { channels: Vec::new(), ht: false, vht: false, he: false, ht_capabilities: 0 }
+    Adapter { wiphy, ..Adapter::default() }
 }
 
 /// A list of types written as flags whose attribute kind is the type.
@@ -411,12 +453,7 @@ fn types(value: &[u8]) -> Vec<IfType> {
 
 /// `NL80211_IFACE_COMB_*`.
 fn combination(row: &[u8]) -> InterfaceCombination {
-    let mut it = InterfaceCombination {
-        limits: Vec::new(),
-        max_interfaces: 0,
-        channels: 0,
-        same_beacon_interval: false,
-    };
+    let mut it = InterfaceCombination::default();
     for (kind, value) in attributes(row) {
         match kind {
             1 => {
@@ -435,6 +472,7 @@ fn combination(row: &[u8]) -> InterfaceCombination {
             2 => it.max_interfaces = read_u32(value, 0).unwrap_or_default(),
             3 => it.same_beacon_interval = true,
             4 => it.channels = read_u32(value, 0).unwrap_or_default(),
+            5 => it.radar_widths = read_u32(value, 0).unwrap_or_default(),
             _ => {}
         }
     }
@@ -458,15 +496,22 @@ fn read_band(band: &mut Band, part: &[u8]) {
                 band.ht = true;
                 band.ht_capabilities = read_u16(value, 0).unwrap_or_default();
             }
-            8 => band.vht = true,
-            // NL80211_BAND_ATTR_IFTYPE_DATA: rows of interface types (1) and their HE capabilities (3).
+            8 => {
+                band.vht = true;
+                band.vht_capabilities = read_u32(value, 0).unwrap_or_default();
+            }
+            // NL80211_BAND_ATTR_IFTYPE_DATA: rows of interface types (1) and their HE PHY capabilities (3).
             9 => {
-                band.he |= attributes(value).any(|(_, row)| {
+                for (_, row) in attributes(value) {
                     let for_ap = attributes(row).any(|(kind, value)| {
                         kind == 1 && attributes(value).any(|(kind, _)| u32::from(kind) == IFTYPE_AP)
                     });
-                    for_ap && attributes(row).any(|(kind, _)| kind == 3)
-                });
+                    let phy = attributes(row).find(|(kind, _)| *kind == 3);
+                    if let Some((_, phy)) = phy.filter(|_| for_ap) {
+                        band.he = true;
+                        band.he_widths = phy.first().copied().unwrap_or_default();
+                    }
+                }
             }
             _ => {}
         }
@@ -477,11 +522,22 @@ fn read_band(band: &mut Band, part: &[u8]) {
 fn channel_info(value: &[u8]) -> Option<ChannelInfo> {
     let has = |wanted| attributes(value).any(|(kind, _)| kind == wanted);
     let frequency = attributes(value).find(|(kind, _)| *kind == 1)?;
+    let number = |wanted| {
+        let found = attributes(value).find(|(kind, _)| *kind == wanted);
+        found.and_then(|(_, value)| read_u32(value, 0)).unwrap_or_default()
+    };
     Some(ChannelInfo {
         frequency_mhz: read_u32(frequency.1, 0)?,
         disabled: has(2),
         no_ir: has(3),
         radar: has(5),
+        cac_ms: number(13),
+        dfs: match number(7) {
+            1 => Dfs::Unavailable,
+            2 => Dfs::Available,
+            _ => Dfs::Usable,
+        },
+        narrow: Narrow { below: has(9), above: has(10), wide: has(11) },
     })
 }
 
@@ -638,7 +694,7 @@ mod tests {
         };
         assert_eq!(
             find(2437),
-            ChannelInfo { frequency_mhz: 2437, disabled: false, no_ir: false, radar: false }
+            ChannelInfo { narrow: Narrow { wide: true, ..Narrow::default() }, ..ChannelInfo::free(2437) }
         );
         assert!(find(2484).no_ir);
         assert!(find(5260).radar && find(5260).no_ir);
@@ -718,10 +774,15 @@ mod tests {
         attribute(&mut body, attr::IFINDEX, &8u32.to_ne_bytes());
         attribute(&mut body, attr::WIPHY_FREQ, &2412u32.to_ne_bytes());
         let mut datagram = crate::netlink::message(32, 0, 0, &body);
+        let mut body = request(command::CH_SWITCH_STARTED_NOTIFY);
+        attribute(&mut body, attr::IFINDEX, &3u32.to_ne_bytes());
+        attribute(&mut body, attr::WIPHY_FREQ, &2462u32.to_ne_bytes());
+        datagram.extend(crate::netlink::message(32, 0, 0, &body));
         datagram.extend(crate::netlink::message(32, 0, 0, &request(command::NEW_INTERFACE)));
         datagram.extend(crate::netlink::message(CONTROLLER, 0, 0, &[CONTROLLER_NEW_FAMILY, 2, 0, 0]));
         let expected = [
             Notice::ChannelSwitched { index: 8, frequency_mhz: 2412 },
+            Notice::ChannelSwitchStarted { index: 3, frequency_mhz: 2462 },
             Notice::Other,
             Notice::FamilyAppeared,
         ];

@@ -9,15 +9,16 @@ use std::{
     cell::Cell,
     io,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
 
 use hn_ports::EventSink;
 use hn_types::{
+    IfName,
     observed::{ApEvent, PlatformEvent},
-    radio::RadioView,
+    radio::{IfType, RadioView},
 };
 use netlink_sys::Socket;
 use rustix::{
@@ -25,6 +26,8 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 use tokio::{io::unix::AsyncFd, task::JoinHandle, time::Instant};
+
+use crate::hostapd;
 
 use super::{
     nl80211::{CONTROLLER, Family, Nl80211, Notice, notices},
@@ -45,7 +48,9 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Emits the radios as they are and begins to watch them.
-    pub(super) fn start(own: OwnInterface, events: EventSink) -> Self {
+    ///
+    /// `hostapd` is the configured program.
+    pub(super) fn start(own: OwnInterface, hostapd: Option<PathBuf>, events: EventSink) -> Self {
         // The ears first, then the look: nothing falls between the two.
         let (socket, announcements) = match listen() {
             Ok((socket, announcements)) => (Some(socket), Some(announcements)),
@@ -54,8 +59,16 @@ impl Watch {
                 (None, None)
             }
         };
-        let mut watcher =
-            Watcher { socket, family: None, last: None, own, own_frequency: None, events, dirty: None };
+        let mut watcher = Watcher {
+            socket,
+            family: None,
+            last: None,
+            own,
+            own_frequency: None,
+            hostapd,
+            events,
+            dirty: None,
+        };
         watcher.join();
         watcher.read();
         let task = announcements.map(|socket| tokio::task::spawn_local(watcher.run(socket)));
@@ -72,7 +85,7 @@ impl Drop for Watch {
 }
 
 /// Every radio of the machine with everything we know of it.
-pub(super) fn view() -> RadioView {
+pub(super) fn view(hostapd: Option<&Path>) -> RadioView {
     let adapters =
         match Nl80211::open().and_then(|nl80211| nl80211.map_or(Ok(Vec::new()), |it| it.adapters())) {
             Ok(adapters) => adapters,
@@ -82,7 +95,9 @@ pub(super) fn view() -> RadioView {
             }
         };
     let switches = rfkill::switches(Path::new(rfkill::CLASS));
-    let mut view = RadioView { adapters };
+    let authenticator =
+        hostapd::locate(hostapd).map(|program| hostapd::abilities(&program)).unwrap_or_default();
+    let mut view = RadioView { adapters, authenticator };
     for adapter in &mut view.adapters {
         adapter.blocked = switches.get(&adapter.wiphy).copied().unwrap_or_default();
         adapter.driver = driver(&adapter.name).unwrap_or_default();
@@ -114,6 +129,7 @@ struct Watcher {
     own: OwnInterface,
     /// The last channel told of our own access point.
     own_frequency: Option<u32>,
+    hostapd: Option<PathBuf>,
     events: EventSink,
     /// When to look again.
     dirty: Option<Instant>,
@@ -189,9 +205,22 @@ impl Watcher {
                     }
                     self.touch();
                 }
+                Notice::ChannelSwitchStarted { index, frequency_mhz } => {
+                    if let Some(interface) = self.station(index) {
+                        self.events
+                            .emit(PlatformEvent::Ap(ApEvent::StationMoving { interface, frequency_mhz }));
+                    }
+                }
                 Notice::Other => self.touch(),
             }
         }
+    }
+
+    /// The name of the station interface with this index, as it was seen last.
+    fn station(&self, index: u32) -> Option<IfName> {
+        let adapters = self.last.iter().flat_map(|view| &view.adapters);
+        let found = adapters.flat_map(|adapter| &adapter.interfaces).find(|it| it.index == index);
+        found.filter(|it| it.iftype == IfType::Station).map(|it| it.name)
     }
 
     fn touch(&mut self) {
@@ -200,7 +229,7 @@ impl Watcher {
 
     fn read(&mut self) {
         self.dirty = None;
-        let view = view();
+        let view = view(self.hostapd.as_deref());
         let own = self.own.get();
         self.own_frequency = view
             .adapters
@@ -265,9 +294,9 @@ mod tests {
         local
             .run_until(async move {
                 let events = EventSink::new(move |event| sink.borrow_mut().push(event));
-                let _watch = Watch::start(OwnInterface::default(), events);
+                let _watch = Watch::start(OwnInterface::default(), None, events);
                 assert_eq!(seen.borrow().len(), 1);
-                let view = view();
+                let view = view(None);
                 assert_eq!(*seen.borrow().first().unwrap(), PlatformEvent::Radio(view));
             })
             .await;

@@ -15,7 +15,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: without_hostapd,
     },
     Scenario {
-        name: "a_driver_that_refuses_the_channel_is_rolled_back",
+        name: "failure_5_a_driver_that_refuses_the_channel_is_rolled_back",
         hardware: Hardware::radios(1),
         run: driver_refuses,
     },
