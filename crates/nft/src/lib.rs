@@ -58,7 +58,7 @@ pub use compare::{Difference, compare};
 pub use foreign::{Family, Foreign, Question, SetId, TableId};
 pub use installed::{Drops, Installed};
 pub use owner::{Owner, Remedy};
-pub use trace::{Explanation, Killer, Probe, TRACE_TABLE, Trail, Trails, Way};
 pub use ruleset::{
     Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, TABLE, TABLE_COMMENT, Verdict,
 };
+pub use trace::{Explanation, Killer, Probe, TRACE_TABLE, Trail, Trails, Way};
