@@ -171,7 +171,14 @@ fn packet6(
     traffic: Traffic,
     index: impl Fn(&IfName) -> Option<u32>,
 ) -> Option<Packet> {
-    let ipv6 = segment.ipv6.filter(|ipv6| ipv6.nat66 || traffic == Traffic::Names)?;
+    let ipv6 = segment.ipv6?;
+    let subnet = match traffic {
+        Traffic::Names => ipv6.address,
+        Traffic::Outward | Traffic::Answers => {
+            let global = ipv6.global.into_iter().flatten().next();
+            global.or_else(|| ipv6.nat66.then_some(ipv6.address))?
+        }
+    };
     let mut packet = blank(segment, traffic, index)?;
     packet.ipv6 = true;
     packet.network = Bits::new(40);
@@ -179,8 +186,9 @@ fn packet6(
     network.set_masked(0, &[0x60], &[0xf0]);
     network.set(6, &[packet.protocol]);
     let host = ipv6.address.address().octets();
-    let prefix = u128::MAX.checked_shl(128 - u32::from(ipv6.address.prefix())).unwrap_or(0).to_be_bytes();
-    let inside = |bits: &mut Bits, at| bits.set_masked(at, &host, &prefix);
+    let prefix = u128::MAX.checked_shl(128 - u32::from(subnet.prefix())).unwrap_or(0).to_be_bytes();
+    let network_of = subnet.address().octets();
+    let inside = |bits: &mut Bits, at| bits.set_masked(at, &network_of, &prefix);
     match traffic {
         Traffic::Names => {
             inside(network, 8);

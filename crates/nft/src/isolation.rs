@@ -63,7 +63,10 @@ pub(crate) fn input(plan: &FirewallPlan) -> Vec<Rule> {
     for segment in plan.segments.iter().filter(|_| !networks.is_empty()) {
         let private = segment.interface;
         let own4 = segment.subnet.map(|subnet| to4(subnet.network()));
-        let own6 = segment.ipv6.map(|ipv6| to6(ipv6.address.network()));
+        let own6 = segment.ipv6.into_iter().flat_map(|ipv6| {
+            let networks = [Some(ipv6.address)].into_iter().chain(ipv6.global);
+            networks.flatten().map(|subnet| to6(subnet.network()))
+        });
         for own in own4.into_iter().chain(own6) {
             let mut statements = from(private);
             statements.extend(own);
