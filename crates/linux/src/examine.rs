@@ -297,7 +297,7 @@ mod tests {
     fn switches_have_the_names_that_sysctl_takes() {
         let plan = ForwardingPlan {
             ipv4: ["eth0".parse().expect("valid"), "eth0.7".parse().expect("valid")].into(),
-            ipv6: None,
+            ..ForwardingPlan::default()
         };
         let names: Vec<String> = switches(&plan).into_iter().map(|switch| switch.name).collect();
         assert_eq!(names, ["net.ipv4.conf.eth0.forwarding", "net/ipv4/conf/eth0.7/forwarding"]);
