@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn keys(entries: &[KeyEntry]) -> KeySet {
-        KeySet { entries: entries.to_vec() }
+        KeySet { entries: entries.to_vec(), ..KeySet::default() }
     }
 
     #[test]
