@@ -401,7 +401,7 @@ _hostednet() {
 
     case "${cmd}" in
         hostednet)
-            opts="-h -V --socket --help --version up hold start stop status devices monitor connections settings allow disallow key share unshare forward device join service netsh net sc completions man help"
+            opts="-h -V --socket --help --version up hold start stop status devices doctor monitor connections settings allow disallow key share unshare forward device join service netsh net sc completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1270,7 +1270,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__help)
-            opts="up hold start stop status devices monitor connections settings allow disallow key share unshare forward device join service netsh net sc completions man help"
+            opts="up hold start stop status devices doctor monitor connections settings allow disallow key share unshare forward device join service netsh net sc completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2743,7 +2743,7 @@ _hostednet() {
             return 0
             ;;
         hostednet__subcmd__settings__subcmd__set)
-            opts="-h --ssid --max-peers --socket --help"
+            opts="-h --ssid --max-peers --security --hidden --isolate --address --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2755,6 +2755,22 @@ _hostednet() {
                     ;;
                 --max-peers)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --security)
+                    COMPREPLY=($(compgen -W "wpa2 transition wpa3" -- "${cur}"))
+                    return 0
+                    ;;
+                --hidden)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --isolate)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -W "permanent stable random" -- "${cur}"))
                     return 0
                     ;;
                 --socket)

@@ -57,7 +57,7 @@ pub enum DeviceVerb {
 
 /// Arguments of `device set`.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = true, id = "change")]
+#[group(multiple = true, id = "change")]
 pub struct Set {
     /// Its MAC address, name or address here
     #[arg(group = "which")]
@@ -194,6 +194,9 @@ pub(crate) async fn device(session: &Session, verb: DeviceVerb) -> Result<(), Er
         DeviceVerb::Set(set) => {
             let mac = find(session, &set.device).await?;
             let change = change(session, *set).await?;
+            if change == DeviceChange::default() {
+                return Err(usage("device set", "it is not said what to change"));
+            }
             session.set_device(mac, &change).await?;
             report::line(&format!("Decided about {mac}."));
         }

@@ -71,6 +71,7 @@ impl Change {
 
 /// One step of a job.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a job has a few, and there are few jobs")]
 pub(crate) enum Stage {
     /// New settings, durable before anything else happens. `keep`: they stay even if the job fails later.
     Save { settings: StoredSettings, keep: bool },

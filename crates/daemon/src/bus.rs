@@ -572,6 +572,9 @@ impl Service {
     }
 
     async fn diagnose(&self, device: String) -> Result<Fields, BusFailure> {
+        // What was changed a moment ago has reached the picture of the network by then.
+        const SETTLED: Duration = Duration::from_secs(1);
+        tokio::time::sleep(SETTLED).await;
         let device = Some(device).filter(|device| !device.is_empty());
         let diagnosis = self.link.ask(|answer| Request::Diagnose { device, answer }).await??;
         Ok(to_fields(&diagnosis)?)

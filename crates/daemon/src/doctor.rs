@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | doctor | the examiner | questions, then the platform | the loop ends |
 //!
-//! One at a time, and not more often than [`PAUSE`] allows: an examination sends packets, and any user may ask for
+//! One at a time, and not more often than `PAUSE` allows: an examination sends packets, and any user may ask for
 //! one. The loop never waits for it.
 
 use std::time::Duration;

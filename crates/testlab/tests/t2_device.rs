@@ -200,11 +200,18 @@ fn a_quota_ends_to_the_packet_outlives_the_service_and_begins_anew() {
     scene.online(0, Client::Udhcpc).unwrap();
     let mac = scene.clients[0].mac(PORT).unwrap();
     let mut monitor = scene.product.stay(["monitor", "--json"]).unwrap();
+    let mut count = 0;
+    wait::holds("the monitor to look", SETTLE, || {
+        count += 1;
+        scene.product.run(["device", "set", &mac, "--note", &count.to_string()])?;
+        Ok(monitor.log().contains("device_changed"))
+    })
+    .unwrap();
     scene
         .product
         .run(["device", "set", &mac, "--quota", "3MB", "--per", "month", "--name", "guest"])
         .unwrap();
-    monitor.await_log("device_changed", SETTLE).unwrap();
+    monitor.await_log("\"guest\"", SETTLE).unwrap();
     let (size, _) = fetch(&scene.clients[0], 3 * QUOTA, Duration::from_secs(8));
     assert!(size < QUOTA, "{size} bytes passed");
     assert!(size > QUOTA * 9 / 10, "{size} bytes passed only");
