@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use hn_testlab::command::Background;
 use hn_testlab::lease::{self, Client};
@@ -66,15 +65,15 @@ struct Download {
     file: PathBuf,
 }
 
-/// Bytes a second, and bytes: longer than everything that happens meanwhile.
+/// Bytes a second, and bytes: far longer than everything that happens meanwhile.
 const RATE: usize = 400_000;
-const SIZE: usize = 24_000_000;
+const SIZE: usize = 200_000_000;
 
 impl Download {
     fn begin(place: &Namespace) -> Self {
         let file = place.files().join("download");
         let mut command = place.command("curl");
-        command.args(["-sS", "--limit-rate", &RATE.to_string(), "--max-time", "300", "-o"]);
+        command.args(["-sS", "--limit-rate", &RATE.to_string(), "-o"]);
         command.arg(&file).arg(format!("http://{}/bytes/{SIZE}", internet::WEB));
         let download = Self { curl: Background::spawn(&mut command).unwrap(), file };
         wait::holds("the download to begin", SETTLE, || Ok(download.size() > 0)).unwrap();
@@ -93,12 +92,6 @@ impl Download {
             Ok(self.size() > there + 2 * RATE as u64)
         })
         .unwrap();
-    }
-
-    fn ends(mut self) {
-        let status = self.curl.await_end(Duration::from_secs(200)).unwrap();
-        assert!(status.success(), "{}", self.curl.log());
-        assert_eq!(self.size(), SIZE as u64);
     }
 }
 
@@ -132,7 +125,7 @@ fn a_download_survives_a_second_private_another_public_connection_and_back() {
     scene.product.run(["share", PUBLIC, PRIVATE[0]]).unwrap();
     download.goes_on("the second private connection was taken away");
     await_seen(&scene.clients[0], "203.0.113.2");
-    download.ends();
+    drop(download);
     scene.product.run(["unshare"]).unwrap();
     scene.product.terminate().unwrap();
     let (difference, _) = before.restored(&scene.router, &[], SETTLE).unwrap();
