@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use hostednet::{
     Error, EventStream, KeysView, Session, UpArgs,
     types::{
-        ErrorCode,
+        ErrorCode, SecondaryKey,
         settings::{PrivateChoice, PublicChoice},
         view::{Event, HostedState, NumberedEvent, Snapshot},
     },
@@ -174,7 +174,7 @@ async fn follow(
                 let Some(event) = event else { return Err(gone()) };
                 view.event(&event);
                 if stopped(&event.event) && uses_hosted_network(args) {
-                    recover(session, view).await?;
+                    recover(session, args, view).await?;
                 }
                 view.update(session.status().await?);
             }
@@ -200,8 +200,16 @@ fn stopped(event: &Event) -> bool {
 }
 
 /// An application that wants its network back takes a new reference (sequences §5.1); sharing still stands.
-async fn recover(session: &Session, view: &mut View) -> Result<(), Error> {
-    match session.start_using().await {
+/// The key it brought was for the run that ended.
+async fn recover(session: &Session, args: &UpArgs, view: &mut View) -> Result<(), Error> {
+    let brought = args.key.clone().map(|key| SecondaryKey { key, persistent: false });
+    let again = async {
+        if let Some(key) = &brought {
+            session.set_secondary_key(Some(key)).await?;
+        }
+        session.start_using().await
+    };
+    match again.await {
         Ok(()) => Ok(()),
         // It is on its way down for good reasons, or forbidden: the next event tells.
         Err(Error::Failed(failure)) if failure.code != ErrorCode::ServiceNotActive => {

@@ -164,6 +164,37 @@ fn up_starts_again_when_somebody_stops_the_network() {
 }
 
 #[test]
+fn failure_7_up_comes_back_after_a_sleep_with_the_key_it_brought() {
+    let world = World::new();
+    let file = world.folder.path().join("key");
+    std::fs::write(&file, "brought from home\n").unwrap();
+    let mut up = world
+        .command(&["up", "--public", "eth0", "--key-file", file.to_str().unwrap(), "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(up.stdout.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let mut until = |new: &str| {
+        assert!(lines.any(|object| object["event"] == "state_changed" && object["new"] == new), "{new}");
+    };
+    until("active");
+    let key = || world.json(&["key", "show", "--json"])["secondary"]["key"].clone();
+    wait(|| key() == "brought from home");
+    let before = world.json(&["key", "show", "--json"]);
+    assert_eq!(world.console("sleep"), "ok");
+    until("unavailable");
+    assert!(world.fails(&["start"]).1.contains("sleep"));
+    assert_eq!(world.console("wake"), "ok");
+    until("active");
+    assert_eq!(world.json(&["key", "show", "--json"]), before);
+    assert_eq!(world.json(&["status", "--json"])["sharing"]["mode"], "full");
+    interrupt(&up);
+    assert!(up.wait().unwrap().success());
+}
+
+#[test]
 fn a_failed_up_names_step_cause_and_remedy() {
     let world = World::new();
     world.console("fail firewall the table was rejected");

@@ -32,6 +32,9 @@ pub struct Config {
     pub lease_time: Duration,
     /// What devices are kept from.
     pub isolate_from: Vec<Isolation>,
+    /// A network that was started for good (`ForceStart`) starts again after the machine slept. The contract says no
+    /// (spec/hosted-network.md §1, "Power").
+    pub resume: bool,
     /// How long an effect may take.
     pub deadlines: Deadlines,
     /// How often stations are asked for signal and counters while there are any. Zero: never.
@@ -61,6 +64,7 @@ impl Config {
             domain: "mshome.net".into(),
             lease_time: Duration::from_secs(604_800),
             isolate_from: Vec::new(),
+            resume: false,
             deadlines: Deadlines::default(),
             station_poll: Duration::from_secs(5),
             device_poll: Duration::from_secs(2),

@@ -41,6 +41,7 @@ use crate::{
     renumber::Moves,
     roles::Half,
     sessions::Sessions,
+    sleep::Rest,
     steering::Former,
     subnet::Subnets,
     transact::Refused,
@@ -125,6 +126,8 @@ pub struct Core {
     /// Somebody asked for the end; these wait for it.
     pub(crate) closing: Option<Vec<RequestId>>,
     pub(crate) closed: bool,
+    /// Whether the machine sleeps, and what comes after.
+    pub(crate) rest: Rest,
     pub(crate) lanes: Lanes,
     pub(crate) job: Option<Job>,
     pub(crate) queue: VecDeque<Waiting>,
@@ -183,6 +186,7 @@ impl Core {
             missing: Vec::new(),
             closing: None,
             closed: false,
+            rest: Rest::default(),
             lanes,
             job: None,
             queue: VecDeque::new(),
@@ -241,6 +245,7 @@ impl Core {
             PlatformEvent::PortMap { request, served } => self.portmap_asked(request, served),
             PlatformEvent::FirewallLost { cause } => self.firewall_lost(cause, now.mono),
             PlatformEvent::FirewallBlocked(obstacles) => self.firewall_blocked(obstacles, now.mono),
+            PlatformEvent::Sleep(sleep) => self.slept(sleep),
         }
         self.settle(now);
     }
@@ -445,6 +450,9 @@ impl Core {
                 "the hosted network is not allowed",
                 "run `hostednet allow`",
             );
+        }
+        if let Some(blocker) = self.rest.blocker() {
+            return Some(blocker);
         }
         if self.hosted.miniport_down {
             return blocker(

@@ -454,7 +454,10 @@ impl Core {
                 }
                 if self.sessions.wanted() { Stages::new() } else { self.stop(Reason::UserAction) }
             }
-            Command::ForceStop => self.stop(Reason::UserAction),
+            Command::ForceStop => {
+                self.rest.forget();
+                self.stop(Reason::UserAction)
+            }
             Command::SetConnection(connection) => self.reconfigure(|settings| {
                 settings.connection = Some(connection);
             }),
@@ -675,7 +678,7 @@ impl Core {
             .collect()
     }
 
-    fn start(&mut self) -> Result<Stages, Failure> {
+    pub(crate) fn start(&mut self) -> Result<Stages, Failure> {
         if self.hosted.phase() == Phase::Active {
             return Ok(Stages::new());
         }

@@ -574,6 +574,10 @@ impl Core {
             self.job = Some(job);
             return true;
         }
+        if let Some(job) = self.resuming() {
+            self.job = Some(job);
+            return true;
+        }
         let Some(waiting) = self.queue.pop_front() else {
             return false;
         };
@@ -598,6 +602,8 @@ impl Core {
         } else if self.hosted.phase() == Phase::Active {
             let reason = if self.policy.hosted_network == Some(false) {
                 Reason::GpDenied
+            } else if let Some(blocker) = self.rest.blocker() {
+                blocker.reason
             } else if let Some(refusal) = self.running_refusal() {
                 refusal.reason()
             } else if !self.sessions.wanted() {

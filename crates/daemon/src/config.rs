@@ -70,6 +70,8 @@ pub struct RawHostedNetwork {
     pub isolated: Option<bool>,
     /// `"permanent"`, `"stable"` or `"random"`, where nobody set anything else.
     pub address: Option<String>,
+    /// Start a network that was started for good again after the machine slept.
+    pub resume: Option<bool>,
     /// Path of hostapd.
     pub hostapd: Option<PathBuf>,
 }
@@ -103,6 +105,8 @@ pub struct Config {
     pub radio: RadioWish,
     /// What holds of the access point where nobody set anything else.
     pub access_point: ApSettings,
+    /// See [`RawHostedNetwork::resume`].
+    pub resume: bool,
     /// See [`RawHostedNetwork::hostapd`].
     pub hostapd: Option<PathBuf>,
     /// See [`RawSharing::full_subnet`].
@@ -248,6 +252,7 @@ impl Config {
                 weaker: hosted_network.weaker_security.unwrap_or(false),
             },
             access_point,
+            resume: hosted_network.resume.unwrap_or(false),
             hostapd: hosted_network.hostapd,
             full_subnet: sharing.full_subnet,
             standalone_subnet: sharing.standalone_subnet,

@@ -107,7 +107,7 @@ impl Observed {
             PlatformEvent::Ap(ApEvent::StationStats(_)) => 3,
             PlatformEvent::FirewallLost { .. } => 4,
             PlatformEvent::FirewallBlocked(_) => 5,
-            PlatformEvent::Ap(_) | PlatformEvent::Service(_) => 0,
+            PlatformEvent::Ap(_) | PlatformEvent::Service(_) | PlatformEvent::Sleep(_) => 0,
             PlatformEvent::PortMap { .. } => PORTMAP,
         };
         let same = kind(&event);

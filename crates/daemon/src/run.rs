@@ -191,6 +191,7 @@ fn core_config(config: &Config) -> hn_core::Config {
         domain: config.domain.clone(),
         lease_time: config.lease_time,
         isolate_from: config.isolate_from.clone(),
+        resume: config.resume,
         port_mapping: config.port_mapping.clone(),
         ..hn_core::Config::new(&host_name, machine_id.trim())
     }

@@ -13,7 +13,7 @@ use crate::{
     firewall::LinuxFirewall,
     forwarding::LinuxForwarding,
     links::LinuxLinks,
-    neighbour::{bus::SystemBus, look::look, manager::Manager},
+    neighbour::{bus::SystemBus, login::Login, look::look, manager::Manager},
     network::Watch,
     radio::{LinuxRadio, RadioConfig},
     resolvers::Resolvers,
@@ -85,8 +85,11 @@ impl Platform for LinuxPlatform {
         // The worker starts while the rest is read.
         let services = LinuxServices::open(services, Rc::clone(&journal), events.clone());
         let worker = services.trouble();
-        let manager = Manager::open(SystemBus::default(), Rc::clone(&journal));
-        let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone()).beside(manager.clone());
+        let bus = SystemBus::default();
+        let manager = Manager::open(bus.clone(), Rc::clone(&journal));
+        let login = Login::open(bus, events.clone());
+        let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone());
+        let radio = radio.beside(manager.clone()).warned(login);
         let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
         let examiner = examine::examiner(Rc::clone(&journal));
         let neighbours = look(manager.clone());

@@ -8,6 +8,8 @@
 //! adapter on|off                          the Wi-Fi adapter is plugged in or removed
 //! switch soft|hard on|off                 a radio switch is switched
 //! station MHZ|none                        the machine's own station is on another channel, or not connected
+//! sleep                                   the machine is about to sleep
+//! wake                                    it has slept
 //! crash                                   hostapd dies
 //! firewall lost                           another program removes the firewall rules
 //! uplink INTERFACE|none                   the default route moves
@@ -27,7 +29,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc};
 
-use hn_types::{IfName, Key, KeyRole, MacAddr, Step, network::MediaType, part::Dependency};
+use hn_types::{IfName, Key, KeyRole, MacAddr, Step, network::MediaType, observed::Sleep, part::Dependency};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -104,6 +106,8 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
             let mhz = mhz.parse().map_err(|_| format!("{mhz:?} is not a frequency in MHz"))?;
             world.set_station(Some(mhz))?;
         }
+        ["sleep"] => world.sleep(Sleep::Coming),
+        ["wake"] => world.sleep(Sleep::Over),
         ["crash"] => world.crash_ap()?,
         ["firewall", "lost"] => world.lose_firewall()?,
         ["uplink", "none"] => world.set_uplink(None),

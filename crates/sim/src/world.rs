@@ -12,7 +12,7 @@ use hn_types::{
     device::{DeviceCount, Traffic},
     diagnosis::{CheckName, Examination, Findings},
     network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet, Way, Way6},
-    observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, StationStats},
+    observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, Sleep, StationStats},
     part::{Dependency, MissingDependency},
     plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, NextHop, ServicePlan},
     radio::{
@@ -363,6 +363,10 @@ impl World {
         }
         self.lose_ap("hostapd ended with signal 9");
         Ok(())
+    }
+
+    pub(crate) fn sleep(&self, sleep: Sleep) {
+        self.events.emit(PlatformEvent::Sleep(sleep));
     }
 
     pub(crate) fn lose_firewall(&mut self) -> Result<(), String> {

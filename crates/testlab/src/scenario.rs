@@ -12,6 +12,7 @@ mod keys;
 mod lab;
 mod leave;
 mod serve;
+mod sleep;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -98,6 +99,7 @@ pub fn all() -> Vec<Scenario> {
         leave::SCENARIOS,
         broken::SCENARIOS,
         air::SCENARIOS,
+        sleep::SCENARIOS,
     ]
     .concat()
 }

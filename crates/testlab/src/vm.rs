@@ -83,7 +83,7 @@ impl Machine {
     /// If qemu cannot be started or the command has not ended within the limit: with the end of the console.
     pub fn run(&self, image: &Image, command: &[OsString], sink: &mut dyn FnMut(&[u8])) -> Result<Ended> {
         let job = tempfile::tempdir()?;
-        std::fs::write(job.path().join("command"), self.script(command)?)?;
+        std::fs::write(job.path().join("command"), self.script(image, command)?)?;
         std::fs::write(job.path().join("run"), RUN)?;
         let output = job.path().join("output");
         File::create(&output)?;
@@ -151,12 +151,14 @@ impl Machine {
     }
 
     /// The command as a script: environment, folder, words, all quoted.
-    fn script(&self, command: &[OsString]) -> Result<Vec<u8>> {
+    fn script(&self, image: &Image, command: &[OsString]) -> Result<Vec<u8>> {
         let mut script = Vec::new();
+        let packages = image.kernel.parent().map(Path::as_os_str).unwrap_or_default();
+        let packages = [(OsString::from(image::PACKAGES), packages.to_owned())];
         let inherited = std::env::vars_os().filter(|(name, _)| {
             !["PWD", "OLDPWD", "SHLVL", "_"].iter().any(|skipped| name == OsStr::new(skipped))
         });
-        for (name, value) in inherited.chain(self.environment.iter().cloned()) {
+        for (name, value) in inherited.chain(self.environment.iter().cloned()).chain(packages) {
             let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
             if !name.as_bytes().iter().all(word) || name.as_bytes().first().is_none_or(u8::is_ascii_digit) {
                 continue;
@@ -229,7 +231,9 @@ mod tests {
     #[test]
     fn words_reach_the_machine_whatever_they_contain() {
         let words = ["printf", "%s|", "it's", "$HOME `x` \"y\"", "", "Café ☕"].map(OsString::from);
-        let script = Machine::default().script(&words).unwrap();
+        let nothing = || PathBuf::from("/nowhere/it");
+        let image = Image { kernel: nothing(), initrd: nothing(), version: String::new() };
+        let script = Machine::default().script(&image, &words).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("script");
         std::fs::write(&file, script).unwrap();

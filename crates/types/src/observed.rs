@@ -37,6 +37,17 @@ pub enum PlatformEvent {
     /// What other people's firewalls certainly drop of what the segments in force need, complete; emitted whenever it
     /// changed, and when some of it may be opened by applying the plan again.
     FirewallBlocked(Vec<Obstacle>),
+    /// The machine is put to sleep, or was.
+    Sleep(Sleep),
+}
+
+/// The machine's sleep: suspend, hibernation, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sleep {
+    /// It is about to begin. What must not be caught by it has to end now; the sleep waits a few seconds for that.
+    Coming,
+    /// It is over, or did not come.
+    Over,
 }
 
 /// What somebody's firewall drops.

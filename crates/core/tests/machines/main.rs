@@ -16,6 +16,7 @@ mod random;
 mod references;
 mod settings;
 mod sharing;
+mod sleep;
 mod table;
 mod transactions;
 mod wiphys;

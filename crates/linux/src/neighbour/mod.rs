@@ -2,5 +2,6 @@
 
 pub mod bus;
 pub mod firewalld;
+pub(crate) mod login;
 pub(crate) mod look;
 pub(crate) mod manager;

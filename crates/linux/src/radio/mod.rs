@@ -5,6 +5,7 @@ mod joined;
 mod nl80211;
 mod rfkill;
 pub(crate) mod sys;
+mod wake;
 mod watch;
 
 use std::{
@@ -22,11 +23,15 @@ use hn_types::{
 
 use self::{
     nl80211::{Nl80211, label},
+    wake::Wake,
     watch::{OwnInterface, Watch},
 };
 use crate::{
     hostapd::{self, Hostapd, PmkCache, PskEntry},
-    neighbour::manager::{Claimant, Manager},
+    neighbour::{
+        login::Login,
+        manager::{Claimant, Manager},
+    },
     netlink::Refusal,
     undo::{EntryId, Undo, UndoJournal, driver_error, process_start_time},
 };
@@ -54,13 +59,18 @@ pub struct LinuxRadio {
     /// The conversation through which interfaces are made. They end with it, so it stays.
     nl80211: Option<Nl80211>,
     own: OwnInterface,
+    /// The same, from the moment it beacons.
+    beaconing: OwnInterface,
     // What there is of an access point, whole or on the way up or down.
     interface: Option<VirtualInterface>,
     hostapd: Option<(Hostapd, Option<EntryId>)>,
     running: Option<Running>,
     /// Who is asked to leave the virtual interface alone.
     manager: Option<Manager>,
+    /// Who waits for us before the machine sleeps.
+    login: Option<Login>,
     _watch: Watch,
+    _wake: Wake,
 }
 
 #[derive(Debug)]
@@ -83,6 +93,8 @@ impl LinuxRadio {
     pub fn open(config: RadioConfig, journal: Rc<UndoJournal>, events: EventSink) -> Self {
         let own = OwnInterface::default();
         let watch = Watch::start(Rc::clone(&own), config.hostapd.clone(), events.clone());
+        let beaconing = OwnInterface::default();
+        let wake = Wake::start(Rc::clone(&beaconing), events.clone());
         Self {
             config,
             journal,
@@ -90,17 +102,25 @@ impl LinuxRadio {
             pmks: PmkCache::default(),
             nl80211: None,
             own,
+            beaconing,
             interface: None,
             hostapd: None,
             running: None,
             manager: None,
+            login: None,
             _watch: watch,
+            _wake: wake,
         }
     }
 
     /// The lane on a machine where NetworkManager may run.
     pub(crate) fn beside(self, manager: Manager) -> Self {
         Self { manager: Some(manager), ..self }
+    }
+
+    /// The lane on a machine whose sleep somebody announces.
+    pub(crate) fn warned(self, login: Login) -> Self {
+        Self { login: Some(login), ..self }
     }
 
     /// Measures the stations of the machine, in the network namespace of the calling thread.
@@ -143,6 +163,10 @@ impl LinuxRadio {
             frequency_mhz: now.and_then(|interface| interface.frequency_mhz).unwrap_or(plan.frequency_mhz),
         };
         self.running = Some(Running { plan: plan.clone(), started, keys });
+        self.beaconing.set(Some(index));
+        if let Some(login) = &self.login {
+            login.hold();
+        }
         Ok(started)
     }
 
@@ -200,6 +224,7 @@ impl LinuxRadio {
         let mut changed = Changed::No;
         self.running = None;
         self.own.set(None);
+        self.beaconing.set(None);
         if let Some((hostapd, entry)) = self.hostapd.take() {
             changed = Changed::Yes;
             match hostapd.stop().await {
@@ -222,6 +247,9 @@ impl LinuxRadio {
             && let Some(manager) = &self.manager
         {
             manager.release(Claimant::Radio, &BTreeSet::new()).await;
+        }
+        if let Some(login) = &self.login {
+            login.release();
         }
         if failures.is_empty() { Ok(changed) } else { Err(failures) }
     }

@@ -15,7 +15,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 /// The software switch of a radio, as `rfkill` turns it.
-fn switch(radio: &Radio) -> Result<PathBuf> {
+pub(super) fn switch(radio: &Radio) -> Result<PathBuf> {
     let entries = std::fs::read_dir(Path::new("/sys/class/ieee80211").join(&radio.phy))?;
     let name = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("rfkill"))

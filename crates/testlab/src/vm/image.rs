@@ -87,6 +87,12 @@ const MODULES: &[&str] = &[
     "netlink_diag",
 ];
 
+/// Packages a scenario needs that must not be installed beside what a machine has: elogind would replace systemd.
+const UNINSTALLED: &[&str] = &["elogind"];
+
+/// Inside the VM: names the folder with the unpacked packages, `PACKAGE.d` each.
+pub const PACKAGES: &str = "LAB_PACKAGES";
+
 /// Process 1 of the machine.
 const INIT: &str = include_str!("init.sh");
 
@@ -100,6 +106,12 @@ pub fn prepare(cache: &Path, say: &mut dyn FnMut(&str)) -> Result<Image> {
     let version = package.strip_prefix("linux-image-").context("name of the kernel's package")?.to_owned();
     let kernel = cache.join(format!("vmlinux-{version}"));
     let initrd = cache.join(format!("initrd-{version}-v{VERSION}.cpio"));
+    for package in UNINSTALLED {
+        if !cache.join(format!("{package}.d")).exists() {
+            say(&format!("downloading {package} (unpacked for the lab, not installed)"));
+            unpack(cache, package)?;
+        }
+    }
     if kernel.exists() && initrd.exists() {
         return Ok(Image { kernel, initrd, version });
     }
