@@ -95,7 +95,8 @@ fn look(beaconing: &OwnInterface, events: &EventSink) {
     let Some(index) = beaconing.get() else { return };
     let asked = Nl80211::open().and_then(|nl80211| nl80211.map_or(Ok(None), |it| it.interface(index)));
     match asked {
-        Ok(Some(interface)) if interface.ssid.is_some() => {}
+        // An access point that was stopped holds no channel.
+        Ok(Some(interface)) if interface.frequency_mhz.is_some() => {}
         Ok(_) => {
             let cause = "the kernel has stopped it, as it does when the machine sleeps".to_owned();
             events.emit(PlatformEvent::Ap(ApEvent::Lost { cause }));

@@ -159,6 +159,8 @@ fn announced(stage: &mut Stage) -> Result<()> {
     wait::holds("logind to be free", SETTLE, || Ok(!Logind::waits(stage)?))?;
     online.guest.leave()?;
     scene.product.terminate()?;
+    // The switch took down every interface of the radio.
+    stage.machine.ip(&format!("link set {} up", scene.radio.interface))?;
     scene.restored(&stage.machine)
 }
 
