@@ -41,6 +41,7 @@ impl Core {
             devices,
             neighbours: Vec::new(),
             port_mapping: self.portmap_view(),
+            refused: self.unserved.clone(),
         }
     }
 
