@@ -11,7 +11,7 @@ use hn_types::{
     DriverError, DriverErrorKind, ErrorCode, Failure, IfName, Key, Monotonic, Now, Reason, Step,
     StoredSettings, Subnet4,
     network::NetworkView,
-    observed::{ApEvent, MovedPort, PlatformEvent, ServiceEvent, ServiceTrouble},
+    observed::{ApEvent, Counter, MovedPort, PlatformEvent, ServiceEvent, ServiceTrouble},
     part::{MissingDependency, StartType},
     plan::LinkAddress,
     radio::{RadioView, channel_of},
@@ -35,9 +35,11 @@ use crate::{
     keys,
     lane::Finished,
     lanes::Lanes,
+    names::Names,
     plan::{self, Intent, Surroundings, SystemPlan, public_side},
     portmap::Portmap,
     radio::{self, Refusal, radio_plan},
+    refusals::refusals,
     renumber::Moves,
     roles::Half,
     sessions::Sessions,
@@ -101,6 +103,8 @@ pub struct Core {
     /// Associations that somebody wants ended.
     pub(crate) kicks: VecDeque<Kick>,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// What the servers refused, by reason.
+    pub(crate) unserved: Vec<Counter>,
     /// The protection with which the last start of an adapter failed.
     pub(crate) refused: Option<Refused>,
     /// A station that is about to move.
@@ -113,6 +117,7 @@ pub struct Core {
     pub(crate) upstream: Upstream,
     /// Firewall rules that others took away.
     pub(crate) guard: Guard,
+    pub(crate) names: Names,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// Ports of the name server that are not 53, because another program holds that, and who does.
@@ -173,12 +178,14 @@ impl Core {
             accounts,
             kicks: VecDeque::new(),
             troubles: BTreeMap::new(),
+            unserved: Vec::new(),
             refused: None,
             moving: None,
             moved_itself: false,
             listening: None,
             upstream: Upstream::default(),
             guard: Guard::default(),
+            names: Names::default(),
             dns_down: None,
             dns_moved: (Vec::new(), String::new()),
             wlan: start_types.wlan == StartType::Automatic,
@@ -238,6 +245,7 @@ impl Core {
             PlatformEvent::Radio(view) => self.radio_changed(view),
             PlatformEvent::Network(view) => {
                 self.lanes.check_steering(&view);
+                self.check_names(&view, now.mono);
                 self.network = view;
             }
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),
@@ -594,8 +602,11 @@ impl Core {
                 self.trouble("worker", &cause);
             }
             ServiceEvent::Uplink6(given) => self.upstream.report(given),
-            // For the metrics; nothing is decided by them.
-            ServiceEvent::Counters(counters) => self.portmap_counted(counters),
+            // To be shown; nothing is decided by them.
+            ServiceEvent::Counters(counters) => {
+                self.unserved = refusals(counters);
+                self.portmap_counted(self.unserved.clone());
+            }
         }
     }
 
