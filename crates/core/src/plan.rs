@@ -201,6 +201,8 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         let through = pinned(around.network, public);
         let upstreams = if public.is_some() {
             around
+        let mtu = mtu::ipv4(around.network, side.interface, public);
+        plan.firewall.narrow.extend(mtu.map(|mtu| (side.interface, mtu)));
                 .network
                 .resolvers
                 .iter()
@@ -217,7 +219,7 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
             segment.dhcp.router = Some(address.address());
             segment.dhcp.dns = Some(address.address());
             segment.dhcp.domain = Some(String::from(around.domain));
-            segment.dhcp.mtu = mtu::ipv4(around.network, side.interface, public);
+            segment.dhcp.mtu = mtu;
             let host_name = around.host_name.split('.').next().unwrap_or_default();
             segment.dns = Some(DnsPlan {
                 domain: around.domain.into(),

@@ -35,6 +35,7 @@ impl Ruleset {
             let parts = Parts {
                 segment,
                 pinned: &plan.pinned,
+                narrow: plan.narrow.get(&segment.interface).copied(),
                 number: number + 1,
                 apart: plan.apart.contains(&segment.interface),
                 index: &index,
@@ -75,6 +76,7 @@ impl Ruleset {
 struct Parts<'a, F> {
     segment: &'a FirewallSegment,
     pinned: &'a BTreeSet<Pinned>,
+    narrow: Option<u16>,
     number: usize,
     apart: bool,
     index: &'a F,
@@ -182,6 +184,26 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         })
     }
 
+    /// The same for what the other end tells a device, where the way out is the narrower side. What routes carry is not
+    /// enough there: the kernel asks for the way back to the sender as if this host itself were to answer.
+    fn limit(&self) -> Vec<Rule> {
+        let Some(mtu) = self.narrow else { return Vec::new() };
+        let private = self.private();
+        // Without options, TCP takes 20 bytes, IPv4 20 and IPv6 40.
+        let four = self.passage().map(|(public, _)| (public, Match::Ipv4, 40));
+        let six = self.passage6().map(|(public, _)| (public, Match::Ipv6, 60));
+        let rule = |(public, family, headers): (IfName, Match, u16)| Rule {
+            statements: vec![
+                on(Side::In, Op::Is, Compared::Name(public)),
+                Statement::Match(family),
+                Statement::Match(Match::TcpSyn),
+                Statement::LimitSegment(mtu.saturating_sub(headers)),
+            ],
+            comment: format!("no larger than {private} may send by {public}"),
+        };
+        four.into_iter().chain(six).map(rule).collect()
+    }
+
     /// Everything from or to the segment goes to its own chains, whatever else the packet says.
     fn forward(&self) -> Vec<Rule> {
         let private = self.private();
@@ -260,6 +282,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             rules.extend(self.assured(Side::In, public, vec![Match::Ipv6], &comment));
         }
         rules.extend(self.clamp(Side::In));
+        rules.extend(self.limit());
         if let Some((public, _)) = self.passage() {
             let rest = vec![
                 Statement::Match(Match::Ipv4),
