@@ -11,7 +11,7 @@
 //! | S6 off, active | yes | – | nowhere | – | – |
 
 use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
-use core::time::Duration;
+use core::{net::SocketAddr, time::Duration};
 
 use hn_types::{
     IfName, MacAddr, Ssid, Subnet4, Subnet6,
@@ -199,22 +199,10 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         plan.forwarding.ipv4 =
             public.map(|public| BTreeSet::from([side.interface, public])).unwrap_or_default();
         let through = pinned(around.network, public);
-        let upstreams = if public.is_some() {
-            around
+        let upstreams = public.map(|_| upstreams(around.network, address, through)).unwrap_or_default();
+        serve(&mut plan, side.interface, address, public.map_or(Reach::Host, Reach::Public), around);
         let mtu = mtu::ipv4(around.network, side.interface, public);
         plan.firewall.narrow.extend(mtu.map(|mtu| (side.interface, mtu)));
-                .network
-                .resolvers
-                .iter()
-                .filter(|resolver| resolver.ip() != address.address())
-                // A stub on this machine asks where it likes.
-                .filter(|resolver| through.is_none() || !resolver.ip().is_loopback())
-                .copied()
-                .collect()
-        } else {
-            Vec::new()
-        };
-        serve(&mut plan, side.interface, address, public.map_or(Reach::Host, Reach::Public), around);
         if let Some(segment) = &mut plan.services.segment {
             segment.dhcp.router = Some(address.address());
             segment.dhcp.dns = Some(address.address());
@@ -300,6 +288,17 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         });
     }
     plan
+}
+
+/// The name servers to ask for a segment with `address`, best first. What may be asked `through` a tunnel only is not
+/// given to a stub on this machine, which asks where it likes, but to those that it asks.
+fn upstreams(network: &NetworkView, address: Subnet4, through: Option<IfName>) -> Vec<SocketAddr> {
+    let usable = |resolvers: &[SocketAddr]| -> Vec<SocketAddr> {
+        let others = resolvers.iter().filter(|resolver| resolver.ip() != address.address());
+        others.filter(|resolver| through.is_none() || !resolver.ip().is_loopback()).copied().collect()
+    };
+    let direct = usable(&network.resolvers);
+    if direct.is_empty() && through.is_some() { usable(&network.behind_stub) } else { direct }
 }
 
 /// The way out of `private` by `public`.

@@ -15,9 +15,7 @@ use hn_types::{
 /// Rules and routes that lead `private` out by `public`, where the machine's own do not. A link with one other end
 /// needs no default route of anybody's to be a way out.
 pub(crate) fn steering(network: &NetworkView, private: IfName, public: IfName, ipv6: bool) -> Vec<Steering> {
-    let link = network.link(public.as_str());
-    let one_end =
-        link.is_some_and(|link| link.up && link.media == MediaType::Tunnel && link.address.is_none());
+    let one_end = one_end(network, public);
     let mut found = Vec::new();
     if network.default_route != Some(public) {
         let way = network.ways.iter().find(|way| way.interface == public).map(|way| way.gateway);
@@ -26,10 +24,22 @@ pub(crate) fn steering(network: &NetworkView, private: IfName, public: IfName, i
     }
     if ipv6 && network.ipv6.uplinks.first() != Some(&public) {
         let way = network.ipv6.ways.iter().find(|way| way.interface == public);
-        let next = way.map(|way| NextHop::Ipv6(way.gateway));
+        let way = way.map(|way| way.gateway);
+        let next = way.or_else(|| carries_ipv6(network, public).then_some(None)).map(NextHop::Ipv6);
         found.extend(next.map(|next| Steering { private, public, next, mark: None, on_link: None }));
     }
     found
+}
+
+/// Whether it is a tunnel to one other end, which stands.
+pub(crate) fn one_end(network: &NetworkView, public: IfName) -> bool {
+    let link = network.link(public.as_str());
+    link.is_some_and(|link| link.up && link.media == MediaType::Tunnel && link.address.is_none())
+}
+
+/// Whether it is one that was given an IPv6 address, too.
+pub(crate) fn carries_ipv6(network: &NetworkView, public: IfName) -> bool {
+    one_end(network, public) && network.ipv6.addressed.contains(&public)
 }
 
 /// The interface that upstream name servers have to be asked through: a tunnel, so that nobody on the way to its
@@ -168,6 +178,19 @@ mod tests {
         assert_eq!(steering(&network(), private, public, true), [expected]);
         assert_eq!(steering(&network(), private, name("eth2"), true), []);
         assert_eq!(steering(&network(), private, name("gone0"), true), []);
+    }
+
+    #[test]
+    fn a_tunnel_is_a_way_out_for_ipv6_when_it_has_an_address_of_it() {
+        let (private, public) = (name("lan0"), name("wg0"));
+        let mut network = network();
+        network.ipv6.addressed = vec![name("eth0"), name("wg0")];
+        let of = |network: &NetworkView| -> Vec<_> {
+            steering(network, private, public, true).into_iter().map(|steering| steering.next).collect()
+        };
+        assert_eq!(of(&network), [NextHop::Ipv4(None), NextHop::Ipv6(None)]);
+        network.links[3].up = false;
+        assert_eq!(of(&network), []);
     }
 
     #[test]
