@@ -1,8 +1,8 @@
 //! The firewall lane: puts the table that [`hn_nft`] describes into the kernel and looks whether it is there.
 //!
-//! It owns the table `inet hostednet` and nothing else: other tables are read, to find what in them would drop the
-//! traffic of a segment (`foreign`), and never changed; a program that keeps one and can be asked to let a segment through
-//! is asked. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
+//! It owns the table `inet hostednet`, the one that holds connections while that is away (`anchor`), that of single devices
+//! (`device`), and nothing else: other tables are read, to find what in them would drop the traffic of a segment (`foreign`),
+//! and never changed; a program that keeps one and can be asked to let a segment through is asked. Whatever the rules mean is decided in `hn_nft`; this file only speaks netlink.
 //!
 //! The kernel carries a netlink request out inside of `send`, so these conversations are blocking. They take
 //! microseconds. What takes ten milliseconds and more is closing any nfnetlink socket soon after a replacement:
@@ -38,13 +38,14 @@ use rustix::{
     },
 };
 
-use self::{device::Devices, watch::Watch};
+use self::{anchor::Anchor, device::Devices, watch::Watch};
 use crate::{
     neighbour::{bus::SystemBus, firewalld::Firewalld, manager::Manager},
     netlink::{NETFILTER, errno_text},
     undo::{EntryId, Undo, UndoJournal},
 };
 
+mod anchor;
 mod device;
 pub(crate) mod foreign;
 mod watch;
@@ -83,6 +84,7 @@ pub struct LinuxFirewall {
     /// The segments in force, which were looked at when they began.
     held: Vec<FirewallSegment>,
     devices: Devices,
+    anchor: Anchor,
     /// Who is told when somebody else changes the table.
     events: Option<EventSink>,
     /// Since the first table was wanted.
@@ -103,6 +105,7 @@ impl LinuxFirewall {
             made: Made::default(),
             held: Vec::new(),
             devices: Devices::default(),
+            anchor: Anchor::default(),
             events: None,
             watch: None,
             manager: None,
@@ -256,6 +259,7 @@ impl Firewall for LinuxFirewall {
         if self.install(&Ruleset::of(plan, index)).await? == Changed::Yes {
             changed = Changed::Yes;
         }
+        self.anchor.apply(Ruleset::anchor(plan)).await;
         self.held.clone_from(&plan.segments);
         if !without && self.devices.apply(&plan.devices).await? == Changed::Yes {
             changed = Changed::Yes;

@@ -4,6 +4,7 @@ use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 use crate::{
+    anchor::ANCHOR_TABLE,
     expression,
     ruleset::{Rule, Ruleset, TABLE, TABLE_COMMENT},
     trace::{Probe, TRACE_TABLE},
@@ -55,15 +56,15 @@ impl Batch {
     /// The transaction after which the table is `ruleset`. Its messages are numbered from `first`; the kernel
     /// answers the one before the end, and every one that fails.
     pub fn replace(ruleset: &Ruleset, first: u32) -> Self {
-        let mut build = Build::new(INET, first);
-        build.edge(message::BATCH_BEGIN);
-        build.table(message::NEW_TABLE, flag::CREATE);
-        build.table(message::DELETE_TABLE, 0);
-        if !ruleset.chains.is_empty() {
-            build.table(message::NEW_TABLE, flag::CREATE);
-            build.chains(ruleset);
-        }
-        build.finish()
+        Build::new(INET, first).replace(ruleset)
+    }
+
+    /// The transaction after which the table that holds connections while the other one is away is `ruleset`
+    /// ([`Ruleset::anchor`]). It belongs to the socket that sends this.
+    pub fn anchor(ruleset: &Ruleset, first: u32) -> Self {
+        /// `NFT_TABLE_F_OWNER`.
+        const OWNED: u32 = 2;
+        Build { table: ANCHOR_TABLE, flags: OWNED, ..Build::new(INET, first) }.replace(ruleset)
     }
 
     /// The transaction after which the table of a trace marks the packets of `probe`; without one, after which it is
@@ -117,13 +118,26 @@ pub(crate) struct Build {
     objects: Vec<Object>,
     /// Where the message before the end begins: the one that is to be acknowledged.
     newest: usize,
-    /// The table it is about.
+    /// The table it is about, and its flags.
     table: &'static str,
+    flags: u32,
 }
 
 impl Build {
     pub(crate) fn new(family: u8, first: u32) -> Self {
-        Self { w: Writer::default(), family, first, objects: Vec::new(), newest: 0, table: TABLE }
+        Self { w: Writer::default(), family, first, objects: Vec::new(), newest: 0, table: TABLE, flags: 0 }
+    }
+
+    /// The whole transaction after which the table is `ruleset`.
+    fn replace(mut self, ruleset: &Ruleset) -> Batch {
+        self.edge(message::BATCH_BEGIN);
+        self.table(message::NEW_TABLE, flag::CREATE);
+        self.table(message::DELETE_TABLE, 0);
+        if !ruleset.chains.is_empty() {
+            self.table(message::NEW_TABLE, flag::CREATE);
+            self.chains(ruleset);
+        }
+        self.finish()
     }
 
     /// Has the last message acknowledged and ends the transaction.
@@ -151,11 +165,11 @@ impl Build {
     }
 
     fn table(&mut self, kind: u16, flags: u16) {
-        let table = self.table;
+        let (table, kept) = (self.table, self.flags);
         self.message(kind, flags, Object::Table, |w| {
             w.text(attribute::TABLE_NAME, table);
             if kind == message::NEW_TABLE {
-                w.number(attribute::TABLE_FLAGS, 0);
+                w.number(attribute::TABLE_FLAGS, kept);
                 comment(w, attribute::TABLE_USERDATA, TABLE_COMMENT);
             }
         });

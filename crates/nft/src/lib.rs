@@ -1,6 +1,6 @@
 //! Layer 1, pure: a firewall plan to nfnetlink bytes, and what the kernel answers back to a plan.
 //!
-//! This crate owns the one table `inet hostednet`: what its rules are ([`Ruleset::of`]), how they are said to
+//! This crate owns the table `inet hostednet`: what its rules are ([`Ruleset::of`]), how they are said to
 //! the kernel in one transaction ([`Batch`]), how a dump is read ([`Installed`]) and whether the two agree
 //! ([`compare`](fn@compare)). It also reads everybody else's tables ([`Foreign`]) and tells what in them would drop the
 //! traffic of a segment ([`audit`](fn@audit)), and follows packets through all of them ([`Trails`]). It never opens a socket, never looks at an interface and never judges a packet
@@ -28,6 +28,9 @@
 //! decides. A base chain of its own for the clamp would instead cost every forwarded packet of the machine a chain and
 //! two comparisons; and the state alone cannot tell a SYN and ACK, which is established, from data.
 //!
+//! While connections are translated a second table, `inet hostednet_anchor` ([`Ruleset::anchor`]), holds them when somebody
+//! flushes all rules. An ordinary packet meets two comparisons there, on its way out.
+//!
 //! What was decided about single devices is in a table of its own, `netdev hostednet` ([`DeviceTable`]), at the ports of the
 //! private side. There is none while nothing was decided, and these rules are the same with it and without.
 //!
@@ -40,6 +43,7 @@
 
 extern crate alloc;
 
+mod anchor;
 mod audit;
 mod batch;
 mod compare;
@@ -56,6 +60,7 @@ mod trace;
 pub mod wire;
 mod words;
 
+pub use anchor::ANCHOR_TABLE;
 pub use audit::{Blockade, Traffic, audit};
 pub use batch::{Batch, Object, Request};
 pub use compare::{Difference, compare};

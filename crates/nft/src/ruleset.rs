@@ -42,6 +42,8 @@ pub enum Hook {
     Postrouting,
     /// `type filter hook prerouting priority mangle`.
     Steer,
+    /// `type filter hook postrouting priority srcnat + 10`.
+    Leaving,
     /// A hook, priority, policy or type that we never ask for, as the kernel reports it.
     Other {
         /// Number of the hook.
@@ -200,6 +202,7 @@ impl Hook {
             Self::Prerouting => (0, -100, 1),
             Self::Postrouting => (4, 100, 1),
             Self::Steer => (0, -150, 1),
+            Self::Leaving => (4, 110, 1),
             Self::Other { number, priority, policy } => (number, priority, policy),
         }
     }
@@ -207,14 +210,15 @@ impl Hook {
     /// The type of a base chain there.
     pub const fn chain_type(self) -> &'static str {
         match self {
-            Self::Input | Self::Forward | Self::Steer | Self::Other { .. } => "filter",
+            Self::Input | Self::Forward | Self::Steer | Self::Leaving | Self::Other { .. } => "filter",
             Self::Prerouting | Self::Postrouting => "nat",
         }
     }
 
     /// The hook with these parts.
     pub fn from_parts(chain_type: &str, parts: (u32, i32, u32)) -> Self {
-        let known = [Self::Input, Self::Forward, Self::Prerouting, Self::Postrouting, Self::Steer];
+        let known =
+            [Self::Input, Self::Forward, Self::Prerouting, Self::Postrouting, Self::Steer, Self::Leaving];
         let (number, priority, policy) = parts;
         known
             .into_iter()
@@ -231,6 +235,7 @@ impl fmt::Display for Hook {
             Self::Prerouting => "type nat hook prerouting priority dstnat; policy accept;",
             Self::Postrouting => "type nat hook postrouting priority srcnat; policy accept;",
             Self::Steer => "type filter hook prerouting priority mangle; policy accept;",
+            Self::Leaving => "type filter hook postrouting priority srcnat + 10; policy accept;",
             Self::Other { number, priority, policy } => {
                 return write!(f, "hook {number} priority {priority}; policy {policy};");
             }

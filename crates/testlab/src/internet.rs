@@ -133,6 +133,9 @@ fn serve(door: Door, visits: Arc<Mutex<Vec<Visit>>>) -> Result<()> {
     up.recv().map_err(|_| anyhow!("the web server died"))?
 }
 
+/// Byte number N of what `/bytes/…` answers is N modulo this.
+pub const PERIOD: u8 = 251;
+
 /// Answers one request: `/bytes/N` with N bytes, everything else with the visitor's address.
 fn answer(mut stream: TcpStream, visits: &Mutex<Vec<Visit>>) -> Option<()> {
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
@@ -142,7 +145,7 @@ fn answer(mut stream: TcpStream, visits: &Mutex<Vec<Visit>>) -> Option<()> {
     while lines.next()?.ok()?.trim() != "" {}
     visits.lock().unwrap_or_else(PoisonError::into_inner).push(Visit { peer, path: path.clone() });
     let body = match path.strip_prefix("/bytes/").and_then(|count| count.parse::<usize>().ok()) {
-        Some(count) => vec![b'x'; count.min(1 << 30)],
+        Some(count) => (0..PERIOD).cycle().take(count.min(1 << 30)).collect(),
         None => format!("Hello from the Internet, {peer}\n").into_bytes(),
     };
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).ok()?;

@@ -352,7 +352,8 @@ fn failure_16_who_flushes_in_a_loop_does_not_make_us_spin() {
     assert!(detail.contains("keeps removing"), "{detail}");
     // Nothing is forwarded without rules, and they come back by themselves when that somebody stops.
     assert_eq!(neighbour.sh("cat /proc/sys/net/ipv4/conf/lan0/forwarding").trim(), "0");
-    wait::holds("the rules", SETTLE, || Ok(neighbour.sh("nft list ruleset").contains("hostednet"))).unwrap();
+    wait::holds("the rules", SETTLE, || Ok(neighbour.sh("nft list ruleset").contains("inet hostednet {")))
+        .unwrap();
     neighbour.machine.scene.product.await_field("/sharing/detail", &serde_json::json!([]), SETTLE).unwrap();
 }
 
