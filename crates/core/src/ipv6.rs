@@ -279,7 +279,7 @@ mod tests {
         };
         let closed = "the tunnel wg0 carries no IPv6, so devices have none".to_string();
         assert_eq!(of(&network), (Ipv6Source::None, closed));
-        network.ipv6.addressed.push(name("wg0"));
+        network.ipv6.addressed.push((name("wg0"), "fd64::2/128".parse().expect("valid")));
         assert_eq!(of(&network).0, Ipv6Source::Nat66);
         network.ipv6.addressed.clear();
         network.ipv6.ways.push(hn_types::network::Way6 { interface: name("wg0"), gateway: None });

@@ -35,7 +35,7 @@ use crate::{
     mtu,
     portmap::{Portmap, Protocols},
     radio::{AP_PREFIX, RadioPlan, Secured, secured},
-    steering::{Former, pinned, steering},
+    steering::{Former, Seal, pinned, steering},
     subnet::{Subnets, pool},
 };
 
@@ -118,6 +118,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) isolate_from: &'a [Isolation],
     pub(crate) former: &'a Former,
+    /// What leaves by the tunnel that is shared only.
+    pub(crate) seal: &'a Seal,
 }
 
 /// The private side of full sharing, as far as it exists.
@@ -202,6 +204,7 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         let upstreams = public.map(|_| upstreams(around.network, address, through)).unwrap_or_default();
         serve(&mut plan, side.interface, address, public.map_or(Reach::Host, Reach::Public), around);
         let mtu = mtu::ipv4(around.network, side.interface, public);
+        plan.firewall.sealed.clone_from(around.seal.addresses());
         plan.firewall.narrow.extend(mtu.map(|mtu| (side.interface, mtu)));
         if let Some(segment) = &mut plan.services.segment {
             segment.dhcp.router = Some(address.address());

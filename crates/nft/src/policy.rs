@@ -1,6 +1,7 @@
 //! What a plan means: the rules that guarantee it. `docs/security.md` says the same in prose.
 
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
+use core::net::IpAddr;
 
 use hn_types::{
     IfName, Subnet4, Subnet6,
@@ -68,8 +69,26 @@ impl Ruleset {
         chains.extend(base("forward", Hook::Forward, forward));
         chains.extend(base("input", Hook::Input, input));
         chains.extend(base("postrouting", Hook::Postrouting, postrouting));
+        chains.extend(base("leaving", Hook::Leaving, leaving(plan)));
         Self { chains }
     }
+}
+
+/// What has the address of a tunnel leaves by that tunnel. This host would answer by its own default route what belongs
+/// to a connection of a device that nobody remembers.
+fn leaving(plan: &FirewallPlan) -> Vec<Rule> {
+    let rule = |(tunnel, address): &(IfName, IpAddr)| {
+        let source = match *address {
+            IpAddr::V4(address) => [Match::Ipv4, Match::Address(Side::In, Subnet4::new(address, 32)?)],
+            IpAddr::V6(address) => [Match::Ipv6, Match::Address6(Side::In, Subnet6::new(address, 128)?)],
+        };
+        let statements = source.into_iter().map(Statement::Match).chain([
+            on(Side::Out, Op::IsNot, Compared::Name(*tunnel)),
+            on(Side::Out, Op::IsNot, Compared::Index(LOOPBACK)),
+        ]);
+        Some(dropped(statements.collect(), format!("address of {tunnel} past it")))
+    };
+    plan.sealed.iter().filter_map(rule).collect()
 }
 
 /// The rules of one segment.

@@ -330,6 +330,21 @@ fn the_other_end_is_told_of_a_way_out_that_is_narrower_than_the_segment() {
 }
 
 #[test]
+fn the_address_of_a_tunnel_leaves_by_no_other_way() {
+    let mut plan = full();
+    plan.sealed = ["10.64.0.2", "fd64::2"].map(|text| (name("wg0"), text.parse().unwrap())).into();
+    let ruleset = Ruleset::of(&plan, known);
+    let text = ruleset.to_string();
+    for line in [
+        "meta nfproto ipv4 ip saddr 10.64.0.2/32 oifname != \"wg0\" oif != 1 counter drop comment \"address of wg0 past it\"",
+        "meta nfproto ipv6 ip6 saddr fd64::2/128 oifname != \"wg0\" oif != 1 counter drop comment \"address of wg0 past it\"",
+    ] {
+        assert!(text.lines().any(|found| found.trim() == line), "{line}\nis not in\n{text}");
+    }
+    assert_eq!(compare(&ruleset, &dumped(&Batch::replace(&ruleset, 1))), Ok(()));
+}
+
+#[test]
 fn an_ordinary_packet_meets_no_more_than_this() {
     // Counted in expressions up to and including the verdict, on the path by index.
     fn cost(rule: &Rule) -> usize {

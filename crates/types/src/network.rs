@@ -66,9 +66,9 @@ pub struct Ipv6View {
     /// Global addresses with their interfaces.
     #[serde(default)]
     pub addresses: Vec<(IfName, Subnet6)>,
-    /// Interfaces with an address that is valid beyond their link, be it a unique local one.
+    /// Addresses that are valid beyond their link, be it unique local ones, with their interfaces.
     #[serde(default)]
-    pub addressed: Vec<IfName>,
+    pub addressed: Vec<(IfName, Subnet6)>,
     /// Every interface with an IPv6 default route in any table of others, each once, the best first.
     pub ways: Vec<Way6>,
     /// The routing tables of ours and where their IPv6 default routes lead.

@@ -10,7 +10,7 @@ use alloc::{
     vec::Vec,
 };
 use core::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -289,6 +289,9 @@ pub struct FirewallPlan {
     /// What began while one of these was the public interface goes on by it. Empty until the public interface was
     /// exchanged for another one into the same network; then the one that is public is among them.
     pub pinned: BTreeSet<Pinned>,
+    /// Addresses of a tunnel, each with its interface: what has one as its source leaves by no other.
+    #[serde(default)]
+    pub sealed: BTreeSet<(IfName, IpAddr)>,
     /// What the public interface carries, in bytes, where that is less than this private one does.
     #[serde(default)]
     pub narrow: BTreeMap<IfName, u16>,

@@ -182,15 +182,17 @@ fn ipv6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Ipv6View {
     }
 }
 
-/// Interfaces with an IPv6 address that is not ours and valid beyond the link.
-fn addressed(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Vec<IfName> {
+/// IPv6 addresses that are not ours and valid beyond their link.
+fn addressed(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Vec<(IfName, Subnet6)> {
     let rows = tables.addresses6.iter().filter(|row| !own.addresses6.contains(row));
     let beyond = rows.filter(|(_, subnet)| {
         let address = subnet.address();
         !address.is_unicast_link_local() && !address.is_loopback()
     });
-    let found: BTreeSet<IfName> = beyond.filter_map(|(index, _)| names.get(index).copied()).collect();
-    found.into_iter().collect()
+    let mut found: Vec<_> =
+        beyond.filter_map(|(index, address)| Some((*names.get(index)?, *address))).collect();
+    found.sort_unstable();
+    found
 }
 
 /// Global addresses that are not ours.
