@@ -4,6 +4,8 @@
 //! The evidence is what passes the physical uplink: while a scenario says so, nothing may but the tunnel's own packets
 //! and what keeps a link alive ([`BESIDE`]). That devices do try meanwhile is seen where their packets come in.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
@@ -15,6 +17,7 @@ use crate::internet::{self, GATEWAY, Internet, RESOLVER, WEB, WEB_NAME};
 use crate::lease::{self, Client, Lease};
 use crate::ns::{self, Namespace};
 use crate::radio::Hardware;
+use crate::state::{Difference, SystemState};
 use crate::station::Station;
 use crate::wireguard::{self, ENDPOINT, FAR6, Provider, TUNNEL};
 use crate::{tier, wait};
@@ -191,6 +194,26 @@ impl Restless {
         }
         Ok(())
     }
+}
+
+/// Compares the machine with before. A tunnel that was made again has another number, which it was given by others.
+fn restored(scene: &Scene, machine: &Namespace) -> Result<()> {
+    let unnumbered = |lines: &[(&'static str, String)]| -> BTreeSet<(&'static str, String)> {
+        let tunnel = format!(": {TUNNEL}");
+        lines
+            .iter()
+            .map(|(section, line)| match line.split_once(&tunnel) {
+                Some((_, rest)) => (*section, rest.to_owned()),
+                None => (*section, line.clone()),
+            })
+            .collect()
+    };
+    let mut last = Difference::default();
+    wait::holds("the state of before", SETTLE, || {
+        last = scene.before.diff(&SystemState::capture(machine, &[])?);
+        Ok(unnumbered(&last.gone) == unnumbered(&last.new))
+    })
+    .with_context(|| format!("the machine is not as before:\n{last}"))
 }
 
 /// The interface of the segment.
@@ -430,7 +453,7 @@ fn the_tunnel_falls(stage: &mut Stage) -> Result<()> {
     station.leave()?;
     stage.machine.ip(&format!("link set {TUNNEL} up"))?;
     stage.machine.ip(&format!("addr replace {} dev {TUNNEL} nodad", wireguard::CUSTOMER6))?;
-    scene.restored(&stage.machine)
+    restored(&scene, &stage.machine)
 }
 
 /// The tunnel as `wg-quick` makes it, which leads the machine itself through it by a routing rule and a mark; the
@@ -509,5 +532,5 @@ fn wg_quick(stage: &mut Stage) -> Result<()> {
     nothing_beside(heard)?;
     drop(air);
     stage.machine.run(&format!("wg-quick up {}", profile.display()))?;
-    scene.restored(&stage.machine)
+    restored(&scene, &stage.machine)
 }
