@@ -101,7 +101,7 @@ pub enum Verb {
     /// what they ask our name server is asked through the tunnel, and of no stub resolver of this machine; IPv6 goes
     /// through the tunnel where that has an IPv6 address or default route, and nowhere else. All of this holds when the
     /// tunnel falls, and when the service is killed, until it is undone (hostednetd --undo). This machine's own packets
-    /// are not touched.
+    /// keep their way.
     Share {
         /// The connection that leads out, or auto for the default route
         #[arg(value_parser = parse_public)]

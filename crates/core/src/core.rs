@@ -11,7 +11,7 @@ use hn_types::{
     DriverError, DriverErrorKind, ErrorCode, Failure, IfName, Key, Monotonic, Now, Reason, Step,
     StoredSettings, Subnet4,
     network::NetworkView,
-    observed::{ApEvent, MovedPort, PlatformEvent, ServiceEvent, ServiceTrouble},
+    observed::{ApEvent, Counter, MovedPort, PlatformEvent, ServiceEvent, ServiceTrouble},
     part::{MissingDependency, StartType},
     plan::LinkAddress,
     radio::{RadioView, channel_of},
@@ -38,6 +38,7 @@ use crate::{
     plan::{self, Intent, Surroundings, SystemPlan, public_side},
     portmap::Portmap,
     radio::{self, Refusal, radio_plan},
+    refusals::refusals,
     renumber::Moves,
     roles::Half,
     sessions::Sessions,
@@ -101,6 +102,8 @@ pub struct Core {
     /// Associations that somebody wants ended.
     pub(crate) kicks: VecDeque<Kick>,
     pub(crate) troubles: BTreeMap<ServiceTrouble, String>,
+    /// What the servers refused, by reason.
+    pub(crate) unserved: Vec<Counter>,
     /// The protection with which the last start of an adapter failed.
     pub(crate) refused: Option<Refused>,
     /// A station that is about to move.
@@ -172,6 +175,7 @@ impl Core {
             accounts,
             kicks: VecDeque::new(),
             troubles: BTreeMap::new(),
+            unserved: Vec::new(),
             refused: None,
             moving: None,
             moved_itself: false,
@@ -594,8 +598,11 @@ impl Core {
                 self.trouble("worker", &cause);
             }
             ServiceEvent::Uplink6(given) => self.upstream.report(given),
-            // For the metrics; nothing is decided by them.
-            ServiceEvent::Counters(counters) => self.portmap_counted(counters),
+            // To be shown; nothing is decided by them.
+            ServiceEvent::Counters(counters) => {
+                self.unserved = refusals(counters);
+                self.portmap_counted(self.unserved.clone());
+            }
         }
     }
 

@@ -56,6 +56,7 @@ mod pair;
 mod plan;
 mod portmap;
 mod radio;
+mod refusals;
 mod renumber;
 mod report;
 mod roles;

@@ -41,6 +41,7 @@ impl Core {
             devices,
             neighbours: Vec::new(),
             port_mapping: self.portmap_view(),
+            refused: self.unserved.clone(),
         }
     }
 
@@ -168,7 +169,14 @@ impl Core {
                 view.detail.push(format!("{cause}; until then devices are answered past it"));
             }
             view.detail.extend(self.dispute());
-            view.detail.extend(self.troubles.values().cloned());
+            // Whoever holds a port of IPv4 often holds that of IPv6, too: said once.
+            let untold = |text: &String| {
+                if moved.is_empty() {
+                    return text.clone();
+                }
+                text.replace(cause, "").trim_matches([';', ' ']).to_string()
+            };
+            view.detail.extend(self.troubles.values().map(untold).filter(|text| !text.is_empty()));
             view.detail.extend(self.lanes.failures());
             view.detail.extend(self.guard.obstacles());
         }

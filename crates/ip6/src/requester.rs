@@ -58,7 +58,9 @@ pub struct Requester {
     observed: Observed,
     counters: Counters,
     now: Now,
-    rate: Rate,
+    /// Of what routers advertise, and of what servers answer: neither uses up the share of the other.
+    routers: Rate,
+    servers: Rate,
     draws: Draws,
     routers_asked: u32,
     ask_routers: Monotonic,
@@ -71,14 +73,16 @@ impl Requester {
     /// A client that knows nothing yet. `seed` decides delays and transactions; it should be secret.
     pub fn new(link: Link, seed: u64, now: Now) -> Self {
         let mut draws = Draws(seed);
-        let key = SipKey::new(draws.next(), draws.next());
+        let mut rate = || Rate::new(SipKey::new(draws.next(), draws.next()), Limits::default(), now.mono);
+        let (routers, servers) = (rate(), rate());
         Self {
             link,
             solicitor: Solicitor::new(link.uuid, link.iaid, now.mono, &mut draws),
             observed: Observed::default(),
             counters: Counters::default(),
             now,
-            rate: Rate::new(key, Limits::default(), now.mono),
+            routers,
+            servers,
             draws,
             routers_asked: 0,
             ask_routers: now.mono,
@@ -123,7 +127,7 @@ impl Requester {
         let envelope = Envelope::open(frame, self.link.mac)?;
         match envelope.icmpv6() {
             Some(ROUTER_ADVERTISEMENT) => {
-                self.rate.admit(envelope.from.mac, Limits::default(), now)?;
+                self.routers.admit(envelope.from.mac, Limits::default(), now)?;
                 self.observed.handle(&envelope, now)
             }
             // What neighbours say is the relay's affair.
@@ -133,7 +137,8 @@ impl Requester {
                     return Err(DropReason::NotForUs);
                 }
                 let message = envelope.datagram(CLIENT_PORT)?;
-                self.rate.admit(envelope.from.mac, Limits::default(), now)?;
+                self.solicitor.awaited(message)?;
+                self.servers.admit(envelope.from.mac, Limits::default(), now)?;
                 self.solicitor.handle(message, now, &mut self.draws)?;
                 self.work();
                 Ok(())

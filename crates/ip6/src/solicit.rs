@@ -280,13 +280,11 @@ impl Solicitor {
         out
     }
 
-    /// A server's message arrived.
-    pub(crate) fn handle(
-        &mut self,
-        bytes: &[u8],
-        now: Monotonic,
-        draws: &mut Draws,
-    ) -> Result<(), DropReason> {
+    /// The type and the options of a message that may be the answer that is awaited.
+    ///
+    /// It costs next to nothing, so it can be asked before how much a sender has sent: whoever does not know the
+    /// transaction uses up nobody's share.
+    pub(crate) fn awaited<'a>(&self, bytes: &'a [u8]) -> Result<(u8, &'a [u8]), DropReason> {
         let (&[kind, a, b, c], options) = bytes.split_first_chunk::<4>().ok_or(DropReason::Truncated)?;
         if !matches!(kind, ADVERTISE | REPLY) {
             return Err(DropReason::Message);
@@ -294,6 +292,17 @@ impl Solicitor {
         if [a, b, c] != self.transaction || self.stage == Stage::Bound || self.sent == 0 {
             return Err(DropReason::Unasked);
         }
+        Ok((kind, options))
+    }
+
+    /// A server's message arrived.
+    pub(crate) fn handle(
+        &mut self,
+        bytes: &[u8],
+        now: Monotonic,
+        draws: &mut Draws,
+    ) -> Result<(), DropReason> {
+        let (kind, options) = self.awaited(bytes)?;
         let answer = Answer::parse(options, self.iaid)?;
         if answer.client != self.client {
             return Err(DropReason::Unasked);

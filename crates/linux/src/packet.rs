@@ -325,7 +325,9 @@ pub(crate) fn dns_sockets(interface: IfName, address: IpAddr) -> Result<DnsSocke
             for port in INSTEAD {
                 if let Ok(socket) = make(port) {
                     moved.push(MovedPort { protocol, port });
-                    cause = failed.cause();
+                    if cause.is_empty() {
+                        cause = failed.cause();
+                    }
                     return Ok(socket);
                 }
             }

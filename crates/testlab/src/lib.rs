@@ -17,6 +17,7 @@ pub mod mirror;
 pub mod neighbour;
 pub mod ns;
 pub mod product;
+pub mod provider;
 pub mod qr;
 pub mod radio;
 pub mod scenario;

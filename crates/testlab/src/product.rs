@@ -1,5 +1,6 @@
 //! The programs under test, started and asked as a user would: `hostednetd` and `hostednet`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -282,6 +283,35 @@ impl Product {
             Ok(last.pointer(pointer) == Some(value))
         })
         .with_context(|| format!("last status: {last}\nhostednetd says:\n{}", end(&self.log())))
+    }
+
+    /// What the servers say that they refused, by its name.
+    ///
+    /// # Errors
+    /// If the status does not say.
+    pub fn refused(&self) -> Result<BTreeMap<String, u64>> {
+        let shown = self.field("/refused")?;
+        let pairs = shown.as_array().context("not a list")?.iter().map(|counter| {
+            let name = counter["name"].as_str().context("a counter without a name")?;
+            Ok((name.to_owned(), counter["value"].as_u64().context("a counter without a value")?))
+        });
+        pairs.collect()
+    }
+
+    /// Waits until everything of `names` is among what was refused.
+    ///
+    /// # Errors
+    /// If it is not: with what is. It is brought up to date twice a minute.
+    pub fn await_refused(&self, names: &[&str]) -> Result<BTreeMap<String, u64>> {
+        const LIMIT: Duration = Duration::from_secs(90);
+        let mut last = BTreeMap::new();
+        let counted = wait::holds("what was refused to be counted by reason", LIMIT, || {
+            last = self.refused()?;
+            Ok(names.iter().all(|name| last.contains_key(*name)))
+        });
+        let missing: Vec<_> = names.iter().filter(|name| !last.contains_key(**name)).collect();
+        counted.with_context(|| format!("{missing:?} are not in {last:?}"))?;
+        Ok(last)
     }
 
     /// Starts a command that stays, as a person's terminal would: `hostednet up …`.

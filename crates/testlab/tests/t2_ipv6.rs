@@ -370,6 +370,17 @@ fn hostile_packets_of_ipv6_change_nothing_and_are_survived() {
     assert_eq!(children(scene.product.pid().unwrap()).unwrap(), workers, "the worker died of it");
     assert!(!scene.product.log().contains("panicked"), "{}", scene.product.log());
     wait::holds("an answer from the Internet", SETTLE, || Ok(reaches(client, SERVER))).unwrap();
+    scene
+        .product
+        .await_refused(&[
+            "ipv6_dropped_truncated",
+            "ipv6_dropped_message",
+            "ipv6_dropped_options",
+            "ipv6_dropped_identifiers",
+            "ipv6_dropped_source_rate",
+            "dns_dropped_length",
+        ])
+        .unwrap();
     // The sender has used up its share; when it has been quiet it is served again.
     wait::until("a lease after the flood", SETTLE, || {
         let text = std::panic::catch_unwind(|| dhclient6(client)).ok();

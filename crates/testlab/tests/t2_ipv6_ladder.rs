@@ -8,19 +8,11 @@ use std::time::Duration;
 use hn_testlab::command::{self, Background};
 use hn_testlab::lease::Client;
 use hn_testlab::ns::Namespace;
+use hn_testlab::provider::{self, GATEWAY, LADDER, LINK, SERVER};
 use hn_testlab::wired::{PORT, PRIVATE, PUBLIC, SETTLE, Wired};
 use hn_testlab::{Tier, require, tier, wait};
 use rustix::process::Signal;
 use serde_json::Value;
-
-/// The provider's router, on the link to the machine under test.
-const GATEWAY: &str = "2001:db8:1::1";
-/// The prefix of that link.
-const LINK: &str = "2001:db8:1::";
-/// A server in the rest of the world.
-const SERVER: &str = "2001:db8:99::80";
-/// For a rung to be taken: a client asks a few times before it believes that nobody answers.
-const LADDER: Duration = Duration::from_secs(60);
 
 /// The scene with a provider that speaks IPv6, or `None` where this tier cannot run.
 fn scene() -> Option<Wired> {
@@ -28,74 +20,21 @@ fn scene() -> Option<Wired> {
         return None;
     }
     let scene = Wired::prepare().unwrap();
-    let outside = &scene.internet.place;
-    outside.ip(&format!("addr add {GATEWAY}/64 dev wan0 nodad")).unwrap();
-    outside.ip(&format!("addr add {SERVER}/128 dev lo")).unwrap();
-    outside.run("sysctl -q net.ipv6.conf.all.forwarding=1").unwrap();
+    provider::speak_ipv6(&scene).unwrap();
     Some(scene)
 }
 
-/// A router that advertises itself and the prefix of its link.
 fn radvd(scene: &Wired, prefix: bool) -> Background {
-    let prefix = if prefix {
-        "prefix 2001:db8:1::/64 { AdvValidLifetime 3600; AdvPreferredLifetime 1800; };"
-    } else {
-        ""
-    };
-    let outside = &scene.internet.place;
-    let text = format!(
-        "interface wan0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; AdvDefaultLifetime 30; {prefix} }};\n"
-    );
-    let file = outside.files().join("radvd.conf");
-    std::fs::write(&file, text).unwrap();
-    let mut radvd = outside.command(tier::program("radvd").unwrap());
-    radvd.args(["--nodaemon", "--logmethod=stderr", "--debug=1", "--pidfile"]);
-    radvd.arg(outside.files().join("radvd.pid")).arg("--config").arg(file);
-    Background::spawn(&mut radvd).unwrap()
+    provider::radvd(scene, prefix).unwrap()
 }
 
-/// A DHCPv6 server that delegates prefixes of `pool`. With `short` lifetimes in seconds it wants to be asked often.
 fn kea(scene: &Wired, pool: &str, short: bool) -> Background {
-    let outside = &scene.internet.place;
-    let times = if short { [4, 7, 14, 30] } else { [1_000, 2_000, 3_000, 4_000] };
-    let [renew, rebind, preferred, valid] = times;
-    let text = format!(
-        r#"{{"Dhcp6": {{
-            "interfaces-config": {{ "interfaces": ["wan0"] }},
-            "lease-database": {{ "type": "memfile", "persist": false }},
-            "renew-timer": {renew}, "rebind-timer": {rebind},
-            "preferred-lifetime": {preferred}, "valid-lifetime": {valid},
-            "subnet6": [{{ "id": 1, "subnet": "2001:db8:1::/64", "interface": "wan0",
-                "pd-pools": [{{ "prefix": "{pool}", "prefix-len": 48, "delegated-len": 56 }}] }}],
-            "loggers": [{{ "name": "kea-dhcp6", "severity": "DEBUG", "debuglevel": 50,
-                "output_options": [{{ "output": "stdout" }}] }}]
-        }}}}"#
-    );
-    let folder = outside.files();
-    let file = folder.join("kea.json");
-    std::fs::write(&file, text).unwrap();
-    // It keeps its identity where this machine's own would be, so it gets a place of its own there.
-    let mut kea = outside.command("unshare");
-    kea.env("KEA_PIDFILE_DIR", folder)
-        .env("KEA_LOCKFILE_DIR", folder)
-        .env("KEA_LOGGER_DESTINATION", "stdout");
-    let script = "mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/kea && exec \"$0\" -c \"$1\"";
-    kea.args(["-m", "sh", "-c", script]).arg(tier::program("kea-dhcp6").unwrap()).arg(file);
-    let mut kea = Background::spawn(&mut kea).unwrap();
-    kea.await_log("DHCP6_STARTED", SETTLE).unwrap_or_else(|error| panic!("{error}\n{}", kea.log()));
-    kea
+    provider::kea(scene, pool, short).unwrap()
 }
 
 /// Waits until the router has learned its way out, remembers it as it is, and shares.
 fn share(scene: &mut Wired) {
-    wait::holds("the provider's route", SETTLE, || {
-        Ok(scene.router.ip("-6 route show default")?.stdout.contains("proto ra"))
-    })
-    .unwrap();
-    wait::holds("nothing tentative", SETTLE, || {
-        Ok(scene.router.ip(&format!("-6 -o addr show dev {PUBLIC} tentative"))?.stdout.trim().is_empty())
-    })
-    .unwrap();
+    provider::await_uplink(scene).unwrap();
     scene.before = hn_testlab::state::SystemState::capture(&scene.router, &[]).unwrap();
     scene.product.start(&scene.router).unwrap();
     scene.share(&[PRIVATE[0]]).unwrap();
@@ -105,29 +44,12 @@ fn ipv6_of(scene: &Wired) -> Value {
     scene.product.field("/sharing/ipv6").unwrap()
 }
 
-/// Waits until the way out of IPv6 is `source`, and returns its prefix.
 fn await_source(scene: &Wired, source: &str) -> Ipv6Addr {
-    scene
-        .product
-        .await_field("/sharing/ipv6/source", &source.into(), LADDER)
-        .unwrap_or_else(|error| panic!("{error}: {}\n{}", ipv6_of(scene), scene.product.log()));
-    let prefix = ipv6_of(scene)["prefix"].as_str().unwrap().to_owned();
-    prefix.strip_suffix("/64").unwrap().parse().unwrap()
+    provider::await_source(scene, source).unwrap()
 }
 
-fn same_prefix(a: Ipv6Addr, b: Ipv6Addr) -> bool {
-    a.to_bits() >> 64 == b.to_bits() >> 64
-}
-
-/// The preferred address of the prefix that `place` has made itself on `port`, once there is one.
 fn autoconfigured(place: &Namespace, port: &str, prefix: Ipv6Addr) -> Ipv6Addr {
-    wait::until("an address of the prefix", SETTLE, || {
-        let filter = "scope global -tentative -deprecated";
-        let shown = place.ip(&format!("-6 -o addr show dev {port} {filter}"))?.stdout;
-        let words = shown.split_whitespace().filter_map(|word| word.strip_suffix("/64"));
-        Ok(words.filter_map(|word| word.parse().ok()).find(|address| same_prefix(*address, prefix)))
-    })
-    .unwrap()
+    provider::autoconfigured(place, port, prefix).unwrap()
 }
 
 /// Which address the server sees when `place` speaks to it.
@@ -163,17 +85,6 @@ fn reaches(place: &Namespace, target: &str) -> bool {
     place.attempt(&format!("ping -6 -n -c 1 -W 2 {target}")).unwrap().status.success()
 }
 
-fn link_local(place: &Namespace, port: &str) -> String {
-    let shown = place.ip(&format!("-6 -o addr show dev {port} scope link")).unwrap().stdout;
-    shown.split_whitespace().find_map(|word| word.strip_suffix("/64")).unwrap().to_owned()
-}
-
-/// What a provider does with a prefix that it delegated.
-fn route_delegation(scene: &Wired, delegation: &str) {
-    let via = link_local(&scene.router, PUBLIC);
-    scene.internet.place.ip(&format!("-6 route replace {delegation} via {via} dev wan0")).unwrap();
-}
-
 /// A datagram from the Internet to a port on which the device listens does not arrive.
 fn is_shielded(scene: &Wired, device: &Namespace, address: Ipv6Addr) {
     let inside = device.enter(|| UdpSocket::bind("[::]:0").unwrap()).unwrap();
@@ -199,7 +110,7 @@ fn a_delegated_prefix_goes_to_devices_and_is_given_back() {
     let delegation = detail.split(' ').next().unwrap().to_owned();
     assert!(detail.ends_with(&format!("/56 was delegated on {PUBLIC}")), "{detail}");
     assert_eq!(delegation, format!("{prefix}/56"), "the first of its subnets");
-    route_delegation(&scene, &delegation);
+    provider::route_delegation(&scene, &delegation).unwrap();
     let text = scene.product.run(["status"]).unwrap().stdout;
     assert!(text.contains(&detail), "{text}");
     let lease = scene.online(0, Client::Udhcpc).unwrap();
@@ -256,10 +167,10 @@ fn a_prefix_that_changes_or_is_lost_is_deprecated_and_the_next_rung_is_taken() {
         let shown = device.ip(&format!("-6 -o addr show dev {PORT} deprecated"))?.stdout;
         let words = shown.split_whitespace().filter_map(|word| word.strip_suffix("/64"));
         let mut found = words.filter_map(|word| word.parse().ok());
-        Ok(found.any(|address| same_prefix(address, old)))
+        Ok(found.any(|address| provider::same_prefix(address, old)))
     })
     .unwrap();
-    route_delegation(&scene, &format!("{new}/56"));
+    provider::route_delegation(&scene, &format!("{new}/56")).unwrap();
     assert_eq!(seen_by_server(&scene, device), own);
     // The provider delegates no more: translation goes on.
     second.end(Signal::KILL, SETTLE).unwrap();
@@ -336,7 +247,7 @@ fn a_better_rung_is_taken_when_it_appears_and_the_shared_prefix_deprecated() {
     let _kea = kea(&scene, "2001:db8:100::", false);
     let prefix = await_source(&scene, "delegated");
     let own = autoconfigured(device, PORT, prefix);
-    route_delegation(&scene, &format!("{prefix}/56"));
+    provider::route_delegation(&scene, &format!("{prefix}/56")).unwrap();
     assert_eq!(seen_by_server(&scene, device), own);
     wait::holds("the shared address to be deprecated", SETTLE, || {
         Ok(device.ip(&format!("-6 -o addr show dev {PORT} deprecated"))?.stdout.contains(&before.to_string()))

@@ -265,6 +265,7 @@ fn hostile_packets_change_nothing_and_are_survived() {
     let server = lease.router.unwrap();
     let pid = scene.product.pid().unwrap();
     let workers = children(pid).unwrap();
+    scene.clients[0].ip(&format!("addr add 10.66.6.6/32 dev {PORT}")).unwrap();
     scene.clients[0]
         .enter(|| {
             let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -272,6 +273,16 @@ fn hostile_packets_change_nothing_and_are_survived() {
                 for port in [53, 67] {
                     let _ = socket.send_to(&packet, (server, port));
                 }
+            }
+            // Somebody else's address; and a flood of devices that do not exist.
+            let foreign = std::net::UdpSocket::bind("10.66.6.6:0").unwrap();
+            for packet in hostile().filter(|packet| packet.len() > 12).take(20) {
+                let _ = foreign.send_to(&packet, (server, 53));
+            }
+            for number in 0..FLOOD {
+                let mut discover = discover();
+                discover[28..34].copy_from_slice(&[2, 0x66, 0, 0, (number >> 8) as u8, number as u8]);
+                let _ = socket.send_to(&discover, (server, 67));
             }
             // A name server on TCP that is told nonsense about lengths.
             for packet in hostile().take(40) {
@@ -290,6 +301,32 @@ fn hostile_packets_change_nothing_and_are_survived() {
     assert!(devices.iter().any(|device| device["mac"] == before[0]["mac"]), "{after}");
     assert_eq!(devices.len(), 2, "{after}");
     assert!(!scene.product.log().contains("panicked"), "{}", scene.product.log());
+    scene
+        .product
+        .await_refused(&[
+            "dhcp_dropped_bootp",
+            "dhcp_dropped_not_dhcp",
+            "dhcp_dropped_options",
+            "dhcp_dropped_pool_exhausted",
+            "dns_dropped_length",
+            "dns_dropped_response",
+            "dns_dropped_source",
+            "dns_malformed",
+        ])
+        .unwrap();
+}
+
+/// So many devices that do not exist ask for addresses: many times as many as there are.
+const FLOOD: u16 = 5_000;
+
+/// A device's first message.
+fn discover() -> Vec<u8> {
+    let mut discover = vec![1, 1, 6, 0, 9, 9, 9, 9, 0, 0, 0x80, 0];
+    discover.resize(28, 0);
+    discover.extend_from_slice(&[2, 0, 0, 0, 0, 1]);
+    discover.resize(236, 0);
+    discover.extend_from_slice(&[99, 130, 83, 99, 53, 1, 1, 55, 4, 1, 3, 6, 15, 255]);
+    discover
 }
 
 /// Packets that are wrong in every way that is cheap to think of: truncations and bit flips of real ones, all
@@ -297,14 +334,9 @@ fn hostile_packets_change_nothing_and_are_survived() {
 fn hostile() -> impl Iterator<Item = Vec<u8>> {
     let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     query.extend_from_slice(b"\x03www\x03lab\x04test\x00\x00\x01\x00\x01");
-    let mut discover = vec![1, 1, 6, 0, 9, 9, 9, 9, 0, 0, 0x80, 0];
-    discover.resize(28, 0);
-    discover.extend_from_slice(&[2, 0, 0, 0, 0, 1]);
-    discover.resize(236, 0);
-    discover.extend_from_slice(&[99, 130, 83, 99, 53, 1, 1, 55, 4, 1, 3, 6, 15, 255]);
     let mut packets =
         vec![Vec::new(), vec![0; 1], vec![0xff; 11], vec![0xff; 12], vec![0xff; 1472], vec![0; 1472]];
-    for good in [query, discover] {
+    for good in [query, discover()] {
         packets.extend((0..good.len()).map(|length| good[..length].to_vec()));
         for index in 0..good.len() {
             let mut bad = good.clone();

@@ -127,6 +127,10 @@ pub struct Snapshot {
     /// Other programs on the machine that have to do with its network.
     #[serde(default)]
     pub neighbours: Vec<NeighbourView>,
+    /// Packets and requests that the servers of the segment and the client of its uplink refused, by server and reason
+    /// (`ipv6_uplink_dropped_unasked`), since they were started; brought up to date twice a minute.
+    #[serde(default)]
+    pub refused: Vec<Counter>,
 }
 
 /// Another program that has to do with the machine's network.

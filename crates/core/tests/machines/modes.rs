@@ -326,6 +326,27 @@ fn another_server_on_the_machine_is_named_until_it_is_gone() {
 }
 
 #[test]
+fn whoever_holds_port_53_of_both_families_is_named_once() {
+    let mut world = World::new();
+    share(&mut world, "eth0", &[over("eth1")]);
+    let held = || String::from("TCP port 53 is held by unbound");
+    let trouble = |cause| ServiceEvent::Trouble { kind: ServiceTrouble::Ipv6, cause };
+    let moved = vec![MovedPort { protocol: Protocol::Tcp, port: 10_053 }];
+    world.platform(PlatformEvent::Service(ServiceEvent::DnsMoved { moved, cause: held() }));
+    world.platform(PlatformEvent::Service(trouble(held())));
+    let detail = || vec![format!("{}; until then devices are answered past it", held())];
+    assert_eq!(world.snapshot().sharing.detail, detail());
+    // Another trouble is another sentence; and where nothing moved, nothing is left out.
+    let other = "UDP port 547 is held by dnsmasq";
+    world.platform(PlatformEvent::Service(trouble(format!("{other}; {}", held()))));
+    assert_eq!(world.snapshot().sharing.detail, [&detail()[0], other]);
+    world.platform(PlatformEvent::Service(trouble(held())));
+    let gone = ServiceEvent::DnsMoved { moved: Vec::new(), cause: String::new() };
+    world.platform(PlatformEvent::Service(gone));
+    assert_eq!(world.snapshot().sharing.detail, [held()]);
+}
+
+#[test]
 fn while_port_53_is_held_what_devices_ask_is_led_to_the_port_that_the_name_server_has() {
     let mut world = World::new();
     share(&mut world, "eth0", &[over("eth1")]);

@@ -443,6 +443,29 @@ fn answers_that_are_not_ours_or_make_no_sense_are_dropped_and_counted() {
 }
 
 #[test]
+fn whoever_does_not_know_the_transaction_keeps_no_answer_from_being_heard() {
+    let mut lab = Lab::new();
+    let solicit = lab.next();
+    let granted = association(IAID, 0, 0, &prefix("2001:db8:100::/56", 100, 200));
+    let offer = || solicit.answer(ADVERTISE, &[granted.clone(), option(7, &[255])]);
+    // From made-up senders and from the server's own address, at one moment; and routers without end.
+    for number in 0..20_000_u32 {
+        let mut wrong = offer();
+        wrong[1] ^= 1;
+        let mut frame = enclose(&wrong);
+        if number % 2 == 0 {
+            frame[8..12].copy_from_slice(&number.to_be_bytes());
+        }
+        lab.requester.handle_frame(&frame, lab.now);
+        lab.router(&[]);
+    }
+    let counted = lab.counted();
+    assert!(counted.contains(&("unasked", 20_000)), "{counted:?}");
+    assert!(counted.iter().any(|(reason, count)| *reason == "source_rate" && *count > 19_000), "{counted:?}");
+    assert_eq!(lab.hear(&offer()).pop().unwrap().kind, REQUEST);
+}
+
+#[test]
 fn what_routers_advertise_is_kept_as_long_as_they_say() {
     let information = |text: &str, flags: u8, valid: u32, preferred: u32| {
         let (address, length) = text.split_once('/').unwrap();

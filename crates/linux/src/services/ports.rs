@@ -182,6 +182,7 @@ impl Supervisor {
 
     /// The same of IPv6, none of which takes anything of IPv4 down.
     pub(super) fn take_ports6(&mut self, now: Instant) -> Result<(), Breach> {
+        let led_past = !self.moved.is_empty();
         let (Activity::Running(serving) | Activity::Starting { serving, .. }) = &mut self.activity else {
             return Ok(());
         };
@@ -196,7 +197,13 @@ impl Supervisor {
                 Err(error) => guard.lose(error.cause(), now),
             }
         }
-        if serving.segment.dns.is_some() && dns.is_due(now) {
+        if led_past
+            && dns.is_due(now)
+            && let Some(cause) = dns.reported.take_if(|cause| !cause.is_empty())
+        {
+            // Who has the port is led past over IPv4; when it starts again it finds what it had.
+            dns.lose(cause, now);
+        } else if serving.segment.dns.is_some() && dns.is_due(now) {
             match dns_sockets(interface, plan.address.address().into()) {
                 Ok(found) => {
                     dns.take(());
