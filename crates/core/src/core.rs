@@ -35,6 +35,7 @@ use crate::{
     keys,
     lane::Finished,
     lanes::Lanes,
+    names::Names,
     plan::{self, Intent, Surroundings, SystemPlan, public_side},
     portmap::Portmap,
     radio::{self, Refusal, radio_plan},
@@ -116,6 +117,7 @@ pub struct Core {
     pub(crate) upstream: Upstream,
     /// Firewall rules that others took away.
     pub(crate) guard: Guard,
+    pub(crate) names: Names,
     /// Why DNS does not answer, when it does not.
     pub(crate) dns_down: Option<String>,
     /// Ports of the name server that are not 53, because another program holds that, and who does.
@@ -182,6 +184,7 @@ impl Core {
             listening: None,
             upstream: Upstream::default(),
             guard: Guard::default(),
+            names: Names::default(),
             dns_down: None,
             dns_moved: (Vec::new(), String::new()),
             wlan: start_types.wlan == StartType::Automatic,
@@ -240,6 +243,7 @@ impl Core {
             PlatformEvent::Radio(view) => self.radio_changed(view),
             PlatformEvent::Network(view) => {
                 self.lanes.check_steering(&view);
+                self.check_names(&view, now.mono);
                 self.network = view;
             }
             PlatformEvent::Ap(event) => self.ap_event(event, now.mono),

@@ -20,12 +20,33 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 /// After so long without a loss the next one is the first again.
 const CALM: Duration = Duration::from_secs(60);
 
-/// What is known of losses.
+/// How often somebody took away what is ours.
 #[derive(Debug, Default)]
-pub(crate) struct Guard {
-    /// Losses in a row.
+pub(crate) struct Losses {
+    /// In a row.
     row: u32,
     last: Option<Monotonic>,
+}
+
+impl Losses {
+    /// One more; how long to wait before it is put back.
+    pub(crate) fn add(&mut self, now: Monotonic) -> Duration {
+        if self.last.is_none_or(|last| last + CALM <= now) {
+            self.row = 0;
+        }
+        self.row = self.row.saturating_add(1);
+        self.last = Some(now);
+        match self.row.checked_sub(AT_ONCE + 1) {
+            None => Duration::ZERO,
+            Some(more) => Duration::from_secs(1 << more.min(5)).min(LONGEST_PAUSE),
+        }
+    }
+}
+
+/// What is known of losses of rules.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    losses: Losses,
     /// What was found, until the rules are back.
     found: Option<Found>,
     /// How often they were put back, ever.
@@ -44,19 +65,6 @@ enum Found {
 }
 
 impl Guard {
-    /// One more loss; how long to wait before the rules are put back.
-    fn lost(&mut self, now: Monotonic) -> Duration {
-        if self.last.is_none_or(|last| last + CALM <= now) {
-            self.row = 0;
-        }
-        self.row = self.row.saturating_add(1);
-        self.last = Some(now);
-        match self.row.checked_sub(AT_ONCE + 1) {
-            None => Duration::ZERO,
-            Some(more) => Duration::from_secs(1 << more.min(5)).min(LONGEST_PAUSE),
-        }
-    }
-
     /// No rules are wanted.
     fn rest(&mut self) {
         *self = Self { restored: self.restored, ..Self::default() };
@@ -94,7 +102,7 @@ impl Core {
         if goal == FirewallPlan::default() || !held {
             return;
         }
-        let pause = self.guard.lost(now);
+        let pause = self.guard.losses.add(now);
         if pause.is_zero() {
             self.lanes.lose_firewall(&goal, None, String::new());
         } else {
@@ -149,7 +157,7 @@ impl Core {
         else {
             return;
         };
-        let pause = self.guard.lost(now);
+        let pause = self.guard.losses.add(now);
         // Our own rules are in force all the while, so nothing else has to change.
         let held = Some(FirewallPlan::default());
         if pause.is_zero() {

@@ -199,8 +199,8 @@ pub(crate) fn failure_of(lane: Step, reason: Reason, errors: &[DriverError]) -> 
     if let Some(first) = errors.first() {
         failure.code = match first.kind {
             DriverErrorKind::Timeout => ErrorCode::Timeout,
+            DriverErrorKind::Denied => ErrorCode::SystemDenied,
             DriverErrorKind::Busy
-            | DriverErrorKind::Denied
             | DriverErrorKind::Gone
             | DriverErrorKind::Invalid
             | DriverErrorKind::Io

@@ -175,6 +175,26 @@ impl Lanes {
         }
     }
 
+    /// What the interface of the running access point should be called, and what `view` calls it, if that is not the same.
+    pub(crate) fn renamed_ap(&self, view: &NetworkView) -> Option<(IfName, IfName)> {
+        let (Some(index), Some(Some(plan)), None) = (self.ap_index, &self.radio.state, &self.radio.flight)
+        else {
+            return None;
+        };
+        let link = view.links.iter().find(|link| link.index == index)?;
+        (link.name != plan.interface).then_some((plan.interface, link.name))
+    }
+
+    /// The bridge of ours that is there in `before` and not in `after`.
+    pub(crate) fn missing_bridge(&self, before: &NetworkView, after: &NetworkView) -> Option<IfName> {
+        let (Some(LinkPlan { bridge: Some(bridge), .. }), None) = (&self.links.state, &self.links.flight)
+        else {
+            return None;
+        };
+        let there = |view: &NetworkView| view.link(bridge.name.as_str()).is_some();
+        (there(before) && !there(after)).then_some(bridge.name)
+    }
+
     /// The access point is gone, or may be.
     pub(crate) fn doubt_radio(&mut self) {
         self.radio.doubt();

@@ -51,6 +51,7 @@ mod lane;
 mod lanes;
 mod mapping;
 mod mtu;
+mod names;
 mod order;
 mod pair;
 mod plan;

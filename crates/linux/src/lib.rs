@@ -27,6 +27,7 @@ pub mod resolvers;
 pub mod services;
 pub mod station;
 mod sys;
+mod tag;
 pub mod undo;
 
 pub use platform::{LinuxConfig, LinuxPlatform, undo};

@@ -32,6 +32,7 @@ use crate::{
         Watch,
         tables::{self, AddressRow, IFF_UP, LinkRow},
     },
+    tag,
     undo::{EntryId, Undo, UndoJournal, driver_error},
 };
 
@@ -159,7 +160,10 @@ impl LinuxLinks {
             .map_err(|error| driver_error("reach the kernel", "rtnetlink", &error.into()))?;
         let steered =
             !plan.steering.is_empty() || self.done.iter().any(|done| matches!(done.what, What::Steered(..)));
-        let snapshot = Snapshot::read(&route, steered)?;
+        let mut snapshot = Snapshot::read(&route, steered)?;
+        if self.put_names_back(&snapshot) {
+            snapshot = Snapshot::read(&route, steered)?;
+        }
         let mut changed = self.forget_lost(&snapshot);
         // Before anything is changed, so that a plan that cannot be leaves everything as it is.
         self.check(plan, &snapshot)?;
@@ -183,7 +187,26 @@ impl LinuxLinks {
         }
     }
 
-    /// Strikes out what went away by itself: an interface that is gone or was made anew took everything with it.
+    /// A bridge of ours that somebody renamed is called again what the plan calls it; `true` if there was one.
+    fn put_names_back(&self, snapshot: &Snapshot) -> bool {
+        let mut renamed = false;
+        for done in &self.done {
+            if let What::Bridge(name) = done.what
+                && snapshot.name(done.index).is_some_and(|other| other != name)
+            {
+                match tag::put_name_back(done.index, name) {
+                    Ok(written) => renamed |= written,
+                    Err(refusal) => {
+                        tracing::warn!(bridge = %name, cause = %refusal.cause(), "cannot put the name back");
+                    }
+                }
+            }
+        }
+        renamed
+    }
+
+    /// Strikes out what went away by itself: an interface that is gone or was made anew took everything with it. A bridge
+    /// that kept another name than its own is no bridge of the plan any more, and is removed.
     fn forget_lost(&mut self, snapshot: &Snapshot) -> Changed {
         let before = self.done.len();
         let journal = &self.journal;
@@ -191,7 +214,12 @@ impl LinuxLinks {
         self.done.retain(|done| {
             let holds = snapshot.holds(done);
             if !holds {
-                lost.push(done.entry);
+                let stray = matches!(done.what, What::Bridge(_)) && snapshot.name(done.index).is_some();
+                match stray.then(|| journal.undo(done.entry)) {
+                    None => lost.push(done.entry),
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => tracing::warn!(%error, "a bridge of ours stays until the next start"),
+                }
             }
             holds
         });
@@ -507,20 +535,31 @@ impl LinuxLinks {
             Some(address) => address.derived(BRIDGE_RELATIVE),
             None => random_address().map_err(|error| failed(&error.into()))?,
         };
-        let entry = self.journal.record(Undo::Link { name: wanted.name, index: 0 })?;
+        let planned = self.journal.record(Undo::Link { name: wanted.name, index: 0 })?;
         let mut body = link_body(0, IFF_UP, IFF_UP);
         attribute(&mut body, IFLA_IFNAME, &text(wanted.name.as_str()));
         attribute(&mut body, IFLA_ADDRESS, &address.0);
         nested(&mut body, IFLA_LINKINFO, |info| attribute(info, 1, b"bridge\0"));
         if let Err(refusal) = route.request(NEW_LINK, CREATE | EXCL, &body) {
-            self.journal.done(entry);
+            self.journal.done(planned);
             return Err(failed(&refusal));
         }
         let row = tables::link(route, wanted.name).map_err(|refusal| failed(&refusal));
         // Until its index is known it can only be named in the journal.
         let index = row.as_ref().ok().and_then(|row| row.as_ref().map(|row| row.index)).unwrap_or_default();
-        self.done.push(Done { what: What::Bridge(wanted.name), index, entry });
-        row?.ok_or_else(|| gone("use the bridge", wanted.name))
+        let what = What::Bridge(wanted.name);
+        self.done.push(Done { what, index, entry: planned });
+        let row = row?.ok_or_else(|| gone("use the bridge", wanted.name))?;
+        let entry = self.journal.record(Undo::Link { name: wanted.name, index })?;
+        self.journal.done(planned);
+        if let Some(done) = self.done.last_mut() {
+            done.entry = entry;
+        }
+        // A bridge without a tag serves as well; it is merely known by the journal alone.
+        if let Err(refusal) = tag::mark(index, None) {
+            tracing::debug!(cause = %refusal.cause(), "cannot tag the bridge");
+        }
+        Ok(row)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     radio::{LinuxRadio, RadioConfig},
     resolvers::Resolvers,
     services::{LinuxServices, ServicesConfig},
+    tag,
     undo::UndoJournal,
 };
 
@@ -82,6 +83,7 @@ impl Platform for LinuxPlatform {
         let journal = Rc::new(UndoJournal::open(&self.config.journal())?);
         // What cannot be undone is in the log and stays in the journal; the service is of more use than none.
         journal.replay();
+        reap();
         // The worker starts while the rest is read.
         let services = LinuxServices::open(services, Rc::clone(&journal), events.clone());
         let worker = services.trouble();
@@ -105,6 +107,19 @@ impl Platform for LinuxPlatform {
     }
 }
 
+/// What a dead service made and its journal, which may be lost, does not name.
+fn reap() {
+    match tag::reap() {
+        Ok(reaped) => {
+            for interface in reaped {
+                tracing::info!(%interface, "removed an interface that a dead service had made");
+            }
+        }
+        // The watcher of the network says the same in a moment, and as an error.
+        Err(refusal) => tracing::warn!(cause = %refusal.cause(), "cannot look for stale interfaces"),
+    }
+}
+
 /// Undoes whatever a service that was killed left behind, and nothing else: `hostednetd --undo`, for the unit's
 /// `ExecStopPost`.
 ///
@@ -115,9 +130,11 @@ pub fn undo(config: &LinuxConfig) -> Result<(), DriverError> {
     let path = config.journal();
     // Never ran, or ran elsewhere: there is nothing to undo and nothing to make.
     if !path.exists() {
+        reap();
         return Ok(());
     }
     let failures = UndoJournal::open(&path)?.replay();
+    reap();
     let Some(first) = failures.first() else { return Ok(()) };
     let causes: Vec<String> = failures.iter().map(ToString::to_string).collect();
     let kind = if failures.len() == 1 { first.kind } else { DriverErrorKind::Io };

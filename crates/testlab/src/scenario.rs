@@ -11,6 +11,7 @@ mod hardware;
 mod keys;
 mod lab;
 mod leave;
+mod outage;
 mod serve;
 mod vpn;
 
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Scenario> {
         broken::SCENARIOS,
         air::SCENARIOS,
         vpn::SCENARIOS,
+        outage::SCENARIOS,
     ]
     .concat()
 }
@@ -161,6 +163,12 @@ pub fn sweep() -> Result<()> {
     }
     for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         command::run(std::process::Command::new("ip").args(["netns", "del"]).arg(entry.file_name()), SHORT)?;
+    }
+    // Profiles of AppArmor, which would confine the programs of the next scenario.
+    let policy = Path::new("/sys/kernel/security/apparmor");
+    for line in std::fs::read_to_string(policy.join("profiles")).unwrap_or_default().lines() {
+        let name = line.rsplit_once(" (").map_or(line, |(name, _)| name);
+        std::fs::write(policy.join(".remove"), name).with_context(|| format!("cannot unload {name}"))?;
     }
     let machine = Namespace::machine()?;
     let _ = command::run(std::process::Command::new("rmmod").arg("mac80211_hwsim"), SHORT)?;

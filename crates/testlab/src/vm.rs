@@ -182,7 +182,7 @@ impl Machine {
 /// Arguments for a kernel that starts quickly: no probing of clocks, no self-tests, no mitigations (the
 /// machine is an emulation anyway). The last word is how [`inside`] knows.
 const KERNEL_LINE: &str = "console=ttyS0 quiet panic=-1 tsc=reliable clocksource=tsc no_timer_check mitigations=off \
-    audit=0 selinux=0 apparmor=0 nokaslr cryptomgr.notests=1 rcupdate.rcu_expedited=1 random.trust_cpu=on \
+    audit=0 selinux=0 apparmor=1 nokaslr cryptomgr.notests=1 rcupdate.rcu_expedited=1 random.trust_cpu=on \
     ima=off 8250.nr_uarts=1 i8042.noaux i8042.nokbd nowatchdog hostednet.lab";
 
 /// What the machine runs when it is up.

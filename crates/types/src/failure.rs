@@ -74,6 +74,9 @@ codes! {
     ServiceDependencyFail = 1068, "service_dependency_fail", "ServiceDependencyFail", 3;
     /// The named object does not exist.
     NotFound = 1168, "not_found", "NotFound", 1;
+    /// A rule of this system (a mandatory access control, a mount option, a missing capability) denies the service itself
+    /// something that it needs.
+    SystemDenied = 1260, "system_denied", "SystemDenied", 1;
     /// A step did not answer in time.
     Timeout = 1460, "timeout", "Timeout", 1;
     /// The hosted network is not configured yet.

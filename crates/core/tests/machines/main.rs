@@ -9,6 +9,7 @@ mod guard;
 mod hosted;
 mod mapping;
 mod modes;
+mod names;
 mod pairs;
 mod portmap;
 mod radio;

@@ -111,10 +111,40 @@ const NOISE: [&str; 8] = [
     "Add interface",
 ];
 
+/// What helps a hostapd that is confined.
+const CONFINED: &str = "look for a denial by AppArmor or SELinux in the journal of the kernel; for AppArmor, install \
+    dist/apparmor/local/hostapd as /etc/apparmor.d/local/hostapd and load the profile of hostapd again";
+
 /// Why hostapd did not start an access point, from the lines that it printed.
 pub(super) fn diagnose(lines: &[String]) -> Diagnosis {
+    known(lines).unwrap_or_else(|| {
+        let detail = told(lines);
+        let cause = if detail.is_empty() {
+            "hostapd gave no reason".to_owned()
+        } else {
+            format!("hostapd: {detail}")
+        };
+        Diagnosis { kind: DriverErrorKind::Io, cause, remedy: "" }
+    })
+}
+
+/// The same, if the lines hold a reason that is known here.
+pub(super) fn known(lines: &[String]) -> Option<Diagnosis> {
+    // It was not let make its socket, and says that the old one, which there never was in a directory of ours, is missing.
+    if lines.iter().any(|line| line.contains("Could not unlink existing ctrl_iface socket")) {
+        let cause =
+            "hostapd runs, but this system does not let it make the socket that it is driven by".to_owned();
+        return Some(Diagnosis { kind: DriverErrorKind::Denied, cause, remedy: CONFINED });
+    }
     let find = |words: &[&str]| lines.iter().find(|line| words.iter().any(|word| line.contains(word)));
-    let known: [(&[&str], DriverErrorKind, &str, &'static str); 6] = [
+    let known: [(&[&str], DriverErrorKind, &str, &'static str); 7] = [
+        (
+            // Root is denied a file by nothing but a mandatory access control.
+            &["Permission denied"],
+            DriverErrorKind::Denied,
+            "hostapd runs, but this system denies it what it needs",
+            CONFINED,
+        ),
         (
             &["RF-kill", "rfkill"],
             DriverErrorKind::Busy,
@@ -156,15 +186,10 @@ pub(super) fn diagnose(lines: &[String]) -> Diagnosis {
             "put the access point on the channel of the radio's own connection, or end that connection",
         ),
     ];
-    let detail = told(lines);
-    for (words, kind, cause, remedy) in known {
-        if let Some(line) = find(words) {
-            return Diagnosis { kind, cause: format!("{cause} (hostapd: {})", tidy(line)), remedy };
-        }
-    }
-    let cause =
-        if detail.is_empty() { "hostapd gave no reason".to_owned() } else { format!("hostapd: {detail}") };
-    Diagnosis { kind: DriverErrorKind::Io, cause, remedy: "" }
+    known.into_iter().find_map(|(words, kind, cause, remedy)| {
+        let line = find(words)?;
+        Some(Diagnosis { kind, cause: format!("{cause} (hostapd: {})", tidy(line)), remedy })
+    })
 }
 
 /// The last lines that say something.
@@ -193,6 +218,21 @@ mod tests {
     use super::*;
 
     const MAC: MacAddr = MacAddr([2, 0, 0, 0, 1, 0]);
+
+    #[test]
+    fn failure_8_a_denial_that_hostapd_calls_a_missing_file_is_not_called_so() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        // What hostapd 2.10 prints when AppArmor denies it its socket.
+        let said = "Could not unlink existing ctrl_iface socket '/run/hostednet/hostapd/global': \
+                    No such file or directory";
+        for said in [said, "bind(PF_UNIX): Permission denied\nFailed to initialize control interface"] {
+            let denied = diagnose(&lines(said));
+            assert_eq!(denied.kind, DriverErrorKind::Denied);
+            assert!(!denied.cause.contains("No such file"), "{denied:?}");
+            assert!(denied.remedy.contains("/etc/apparmor.d/local"), "{denied:?}");
+        }
+        assert!(known(&lines("bind(PF_UNIX): No such file or directory")).is_none());
+    }
 
     #[test]
     fn events_are_read_with_and_without_their_prefixes() {

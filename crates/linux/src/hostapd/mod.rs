@@ -42,7 +42,7 @@ pub(crate) use self::abilities::abilities;
 pub(crate) use self::psk::{PmkCache, PskEntry};
 use self::{
     control::{Control, Monitor},
-    event::{Event, diagnose, told},
+    event::{Event, diagnose, known, told},
     process::Process,
     psk::PskFile,
     session::{Reporter, Session},
@@ -322,8 +322,14 @@ impl Hostapd {
         loop {
             match self.global().ask("PING", ASK_PATIENCE).await {
                 Ok(_) => return Ok(()),
-                Err(error) if !self.process.is_alive() || Instant::now() >= deadline => {
-                    return Err(self.failure("start hostapd", &error));
+                Err(error) if !self.process.is_alive() => return Err(self.failure("start hostapd", &error)),
+                // It goes on without a socket when it is denied one.
+                Err(_) if known(&self.process.log()).is_some_and(|it| it.kind == DriverErrorKind::Denied) => {
+                    return Err(self.refusal("start hostapd").await);
+                }
+                // What it has not done until then, opened its socket or answered on it, says nothing to anybody.
+                Err(_) if Instant::now() >= deadline => {
+                    return Err(self.failure("start hostapd", &io::ErrorKind::TimedOut.into()));
                 }
                 // It has not opened its socket yet; nothing announces that it does.
                 Err(_) => sleep(pause).await,
@@ -414,8 +420,10 @@ impl Hostapd {
                 .with_remedy(diagnosis.remedy);
         }
         if error.kind() == io::ErrorKind::TimedOut {
-            let cause = "hostapd does not answer";
-            return DriverError::new(DriverErrorKind::Timeout, op, self.interface, cause);
+            let cause = "hostapd runs and does not answer; it was ended";
+            return DriverError::new(DriverErrorKind::Timeout, op, self.interface, cause).with_remedy(
+                "try again; if it stays so, look into the journals of the service and of the kernel",
+            );
         }
         let kind = error.raw_os_error().map_or(DriverErrorKind::Io, errno_kind);
         DriverError::new(kind, op, self.interface, format!("cannot speak to hostapd: {error}"))

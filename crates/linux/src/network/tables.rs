@@ -120,6 +120,18 @@ pub(crate) fn links(route: &Netlink) -> Result<Vec<LinkRow>, Refusal> {
     Ok(rows)
 }
 
+/// Every interface that has an alias, with it.
+pub(crate) fn aliases(route: &Netlink) -> Result<Vec<(LinkRow, String)>, Refusal> {
+    const ALIAS: u16 = 20;
+    let mut rows = Vec::new();
+    dump(route, GET_LINK, NEW_LINK, &[0; 16], |message| {
+        let found = attributes(message.get(16..).unwrap_or_default()).find(|(kind, _)| *kind == ALIAS);
+        let alias = found.and_then(|(_, value)| read_text(value)).map(str::to_owned);
+        rows.extend(parse_link(message).zip(alias));
+    })?;
+    Ok(rows)
+}
+
 /// The interface with this name.
 pub(crate) fn link(route: &Netlink, name: IfName) -> Result<Option<LinkRow>, Refusal> {
     let mut body = vec![0; 16];

@@ -55,7 +55,10 @@ pub(crate) struct Switches6 {
 /// What this service itself did, from the undo journal.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
-    links: BTreeSet<IfName>,
+    /// Indexes of our interfaces, which keep them whatever somebody calls them.
+    links: BTreeSet<u32>,
+    /// Names of interfaces that are being made and have no index yet.
+    names: BTreeSet<IfName>,
     addresses: BTreeSet<(u32, Subnet4)>,
     addresses6: BTreeSet<(u32, Subnet6)>,
     /// The machine forwards IPv6 because of us.
@@ -67,8 +70,11 @@ impl Own {
         let mut own = Self::default();
         for undo in undos {
             match undo {
-                Undo::Link { name, .. } => {
-                    own.links.insert(*name);
+                Undo::Link { name, index: 0 } => {
+                    own.names.insert(*name);
+                }
+                Undo::Link { index, .. } => {
+                    own.links.insert(*index);
                 }
                 Undo::Address { index, address, .. } => {
                     own.addresses.insert((*index, *address));
@@ -127,7 +133,7 @@ pub(crate) fn compose(tables: &Tables, own: &Own) -> NetworkView {
                 addresses,
                 mtu: row.mtu,
                 wireless: tables.wireless.contains(&row.index),
-                ours: own.links.contains(&row.name),
+                ours: own.links.contains(&row.index) || own.names.contains(&row.name),
             }
         })
         .collect();

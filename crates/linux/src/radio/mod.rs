@@ -21,18 +21,16 @@ use hn_types::{
 };
 
 use self::{
-    nl80211::{Nl80211, label},
+    nl80211::Nl80211,
     watch::{OwnInterface, Watch},
 };
 use crate::{
     hostapd::{self, Hostapd, PmkCache, PskEntry},
     neighbour::manager::{Claimant, Manager},
     netlink::Refusal,
+    tag,
     undo::{EntryId, Undo, UndoJournal, driver_error, process_start_time},
 };
-
-/// What our interfaces are labelled with (`IFLA_IFALIAS`), for whoever wonders where they come from.
-const ALIAS: &str = "hostednet";
 
 /// Where the lane finds what it needs.
 #[derive(Clone, Debug)]
@@ -127,15 +125,20 @@ impl LinuxRadio {
             manager.claim(Claimant::Radio, &BTreeSet::from([plan.interface])).await?;
         }
         let index = self.make_interface(plan)?;
-        let dir = self.config.runtime_dir.join("hostapd");
-        let hostapd = Hostapd::spawn(&program, &dir, plan.interface)?;
-        let id = hostapd.id();
-        let (hostapd, entry) = self.hostapd.insert((hostapd, None));
-        if let Some(start_time) = process_start_time(id) {
-            *entry = Some(self.journal.record(Undo::Process { pid: id, start_time })?);
+        let named = |refusal: Refusal| driver_error("name the virtual interface", plan.interface, &refusal);
+        match self.authenticate(&program, plan, &keys).await {
+            // Whoever names new interfaces by rules of its own does so once. hostapd knows its interface by name.
+            Err(error) if tag::put_name_back(index, plan.interface).map_err(named)? => {
+                tracing::info!(%error, "once more, with the interface called what it was made as");
+                self.silence().await?;
+                self.authenticate(&program, plan, &keys).await?;
+            }
+            other => other?,
         }
-        hostapd.enable(plan, &keys, self.events.clone()).await?;
-        hostapd.deny(&plan.keys.denied, &BTreeSet::new()).await?;
+        tag::put_name_back(index, plan.interface).map_err(named)?;
+        if let Some((hostapd, _)) = &self.hostapd {
+            hostapd.deny(&plan.keys.denied, &BTreeSet::new()).await?;
+        }
         let now = self.nl80211.as_ref().and_then(|nl80211| nl80211.interface(index).ok().flatten());
         let started = ApStarted {
             index,
@@ -183,15 +186,40 @@ impl LinuxRadio {
             Ok(Some(made)) => (made.address != plan.bssid).then_some(plan.bssid),
             Ok(None) | Err(_) => None,
         };
-        match (label(index, ALIAS, address), address) {
+        match (tag::mark(index, address), address) {
             (Ok(()), _) => {}
             (Err(refusal), Some(_)) => {
                 return Err(driver_error("give the virtual interface its address", name, &refusal));
             }
-            // A label is worth nothing to anyone who only wants a network.
-            (Err(refusal), None) => tracing::debug!(cause = %refusal.cause(), "cannot label the interface"),
+            // A tag is worth nothing to anyone who only wants a network.
+            (Err(refusal), None) => tracing::debug!(cause = %refusal.cause(), "cannot tag the interface"),
         }
         Ok(index)
+    }
+
+    /// Has hostapd make the access point on the interface `index`.
+    async fn authenticate(
+        &mut self,
+        program: &Path,
+        plan: &ApPlan,
+        keys: &[PskEntry],
+    ) -> Result<(), DriverError> {
+        let dir = self.config.runtime_dir.join("hostapd");
+        let hostapd = Hostapd::spawn(program, &dir, plan.interface)?;
+        let id = hostapd.id();
+        let (hostapd, entry) = self.hostapd.insert((hostapd, None));
+        if let Some(start_time) = process_start_time(id) {
+            *entry = Some(self.journal.record(Undo::Process { pid: id, start_time })?);
+        }
+        hostapd.enable(plan, keys, self.events.clone()).await
+    }
+
+    /// Ends hostapd, if it runs.
+    async fn silence(&mut self) -> Result<Changed, DriverError> {
+        let Some((hostapd, entry)) = self.hostapd.take() else { return Ok(Changed::No) };
+        hostapd.stop().await?;
+        self.journal.done_all(entry);
+        Ok(Changed::Yes)
     }
 
     /// Takes down whatever there is.
@@ -200,12 +228,9 @@ impl LinuxRadio {
         let mut changed = Changed::No;
         self.running = None;
         self.own.set(None);
-        if let Some((hostapd, entry)) = self.hostapd.take() {
-            changed = Changed::Yes;
-            match hostapd.stop().await {
-                Ok(()) => self.journal.done_all(entry),
-                Err(error) => failures.push(error),
-            }
+        match self.silence().await {
+            Ok(silenced) => changed = silenced,
+            Err(error) => failures.push(error),
         }
         if let Some(interface) = self.interface.take() {
             changed = Changed::Yes;
@@ -260,8 +285,14 @@ impl Radio for LinuxRadio {
     async fn start(&mut self, plan: &ApPlan) -> Result<ApStarted, DriverError> {
         if let Some(running) = self.alive().filter(|running| running.plan.same_but_keys(plan)) {
             let started = running.started;
-            self.replace_keys(&plan.keys).await?;
-            return Ok(started);
+            // One that was set down to be renamed beacons no more, and is made anew.
+            match tag::put_name_back(started.index, plan.interface) {
+                Ok(_) => {
+                    self.replace_keys(&plan.keys).await?;
+                    return Ok(started);
+                }
+                Err(refusal) => tracing::warn!(cause = %refusal.cause(), "the access point is made anew"),
+            }
         }
         self.take_down().await.map_err(first)?;
         let began = std::time::Instant::now();

@@ -16,8 +16,7 @@ use hn_types::{
 };
 
 use crate::netlink::{
-    DUMP, GENERIC, Messages, Netlink, ROUTE, Refusal, attribute, attributes, read_text, read_u16, read_u32,
-    text,
+    DUMP, GENERIC, Messages, Netlink, Refusal, attribute, attributes, read_text, read_u16, read_u32, text,
 };
 
 /// `GENL_ID_CTRL`, which is also the id of its multicast group `notify`.
@@ -255,23 +254,6 @@ impl Nl80211 {
         attribute(&mut body, attr::IFINDEX, &index.to_ne_bytes());
         self.netlink.ask(self.family, DUMP, &body, |_, message| each(message))
     }
-}
-
-/// Marks an interface as ours for whoever looks at it, and gives it its address where the driver did not take
-/// it from the request (`NL80211_FEATURE_MAC_ON_CREATE`). The interface is down.
-pub(super) fn label(index: u32, alias: &str, address: Option<MacAddr>) -> Result<(), Refusal> {
-    const SET_LINK: u16 = 19;
-    const ADDRESS: u16 = 1;
-    const ALIAS: u16 = 20;
-    let mut body = vec![0; 16];
-    if let Some(field) = body.get_mut(4..8) {
-        field.copy_from_slice(&index.to_ne_bytes());
-    }
-    attribute(&mut body, ALIAS, alias.as_bytes());
-    if let Some(address) = address {
-        attribute(&mut body, ADDRESS, &address.0);
-    }
-    Netlink::open(ROUTE)?.request(SET_LINK, 0, &body)
 }
 
 /// Something that the kernel told unasked.
