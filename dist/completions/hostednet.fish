@@ -134,7 +134,7 @@ complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen
 complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "clear" -d 'Remove the secondary key'
 complete -c hostednet -n "__fish_hostednet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hostednet -n "__fish_hostednet_using_subcommand share" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
-complete -c hostednet -n "__fish_hostednet_using_subcommand share" -s h -l help -d 'Print help'
+complete -c hostednet -n "__fish_hostednet_using_subcommand share" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hostednet -n "__fish_hostednet_using_subcommand unshare" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F
 complete -c hostednet -n "__fish_hostednet_using_subcommand unshare" -s h -l help -d 'Print help'
 complete -c hostednet -n "__fish_hostednet_using_subcommand forward; and not __fish_seen_subcommand_from add list enable disable remove help" -l socket -d 'The service\'s socket [default: $HOSTEDNET_SOCKET or /run/hostednet/bus]' -r -F

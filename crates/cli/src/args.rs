@@ -35,6 +35,7 @@ Examples:
   sudo hostednet up --public eth0                 share that connection, whatever the default route is
   hostednet hold -- ./backup-over-wifi            keep the network up while a program runs
   sudo hostednet share eth0 eth1                  share from one wire to another, without Wi-Fi
+  sudo hostednet up --public wg0                  behind a VPN: through that tunnel, names included, or not at all
   hostednet doctor pixel                          why that device is not online, and what to do
   sudo hostednet join 'Café ☕'                    on a device: join it, and come back whenever it is there
 
@@ -91,6 +92,16 @@ pub enum Verb {
         verb: KeyVerb,
     },
     /// Share the connection PUBLIC with the connections PRIVATE
+    ///
+    /// Devices leave by PUBLIC or not at all, whatever this machine's own default route is. While PUBLIC is down or gone,
+    /// they keep their addresses and local names; when it is back, under the same name, they are online again. With auto
+    /// they follow the default route instead, wherever that leads.
+    ///
+    /// A VPN is shared by its interface: `hostednet share wg0 hosted-network`. What devices send goes through the tunnel;
+    /// what they ask our name server is asked through the tunnel, and of no stub resolver of this machine; IPv6 goes
+    /// through the tunnel where that has an IPv6 address or default route, and nowhere else. All of this holds when the
+    /// tunnel falls, and when the service is killed, until it is undone (hostednetd --undo). This machine's own packets
+    /// keep their way.
     Share {
         /// The connection that leads out, or auto for the default route
         #[arg(value_parser = parse_public)]

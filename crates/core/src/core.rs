@@ -15,7 +15,7 @@ use hn_types::{
     part::{MissingDependency, StartType},
     plan::LinkAddress,
     radio::{RadioView, channel_of},
-    settings::{Policy, SharingPair},
+    settings::{Policy, PublicChoice, SharingPair},
     view::{Event, SharingMode, SharingPhase, SharingView},
 };
 use rand_chacha::ChaCha20Rng;
@@ -44,7 +44,7 @@ use crate::{
     roles::Half,
     sessions::Sessions,
     sleep::Rest,
-    steering::Former,
+    steering::{Former, Seal},
     subnet::Subnets,
     transact::Refused,
 };
@@ -96,6 +96,7 @@ pub struct Core {
     pub(crate) half: Half,
     pub(crate) subnets: Subnets,
     former: Former,
+    seal: Seal,
     pub(crate) moves: Moves,
     pub(crate) devices: Devices,
     pub(crate) portmap: Portmap,
@@ -172,6 +173,7 @@ impl Core {
             half: Half::default(),
             subnets: Subnets::default(),
             former: Former::default(),
+            seal: Seal::default(),
             moves: Moves::default(),
             devices: Devices::default(),
             portmap: Portmap::default(),
@@ -345,6 +347,7 @@ impl Core {
             // Whoever ends the service opens what it closed.
             closed: if self.closing.is_some() || self.closed { &[] } else { &self.settings.firewalled },
             former: &self.former,
+            seal: &self.seal,
         };
         let mut goal = plan::goal(&self.intent, &around);
         goal.firewall.devices =
@@ -366,6 +369,11 @@ impl Core {
             let full = self.intent.full.as_ref();
             let public = full.and_then(|pair| public_side(pair, &self.network));
             self.former.note(public, full.is_some());
+            let chosen = full.and_then(|pair| match pair.public {
+                PublicChoice::Interface(name) => Some(name),
+                PublicChoice::Auto => public,
+            });
+            self.seal.note(chosen, &self.network);
             let goal = self.goal();
             if self.follow_portmap(&goal, now.mono) {
                 continue;

@@ -162,6 +162,7 @@ impl Core {
                 .and_then(|s| s.dns.as_ref())
                 .map(|dns| dns.upstreams.clone())
                 .unwrap_or_default(),
+            through: segment.and_then(|s| s.dns.as_ref()?.through),
             firewall: goal.firewall.clone(),
         };
         let air = match (self.shared.mode, &pair) {

@@ -17,7 +17,10 @@ use hn_types::{
     view::{Ipv6Sharing, Ipv6Source},
 };
 
-use crate::guid::digest;
+use crate::{
+    guid::digest,
+    steering::{carries_ipv6, pinned},
+};
 
 /// The subnet id of the only segment there is.
 const SUBNET: u16 = 1;
@@ -82,7 +85,10 @@ pub(crate) fn rung(
     };
     let leads_out =
         network.ipv6.uplinks.contains(&public) || network.ipv6.ways.iter().any(|way| way.interface == public);
-    if !leads_out {
+    if !leads_out && pinned(network, Some(public)).is_some() && !carries_ipv6(network, public) {
+        return none(own, format!("the tunnel {public} carries no IPv6, so devices have none"));
+    }
+    if !leads_out && !carries_ipv6(network, public) {
         return none(own, format!("{public} has no IPv6 default route"));
     }
     let given = given.filter(|given| given.interface == public);
@@ -259,6 +265,25 @@ mod tests {
         let detail = "this machine has no IPv6".into();
         let without = NetworkView::default();
         assert_eq!(of(&without, "hnap0", Some("eth0")), (Ipv6Source::None, false, detail));
+    }
+
+    #[test]
+    fn a_tunnel_carries_ipv6_when_it_has_an_address_or_a_route_of_it() {
+        let mut network = network();
+        let tunnel =
+            Link { name: name("wg0"), address: None, media: MediaType::Tunnel, ..network.links[0].clone() };
+        network.links.push(tunnel);
+        let of = |network: &NetworkView| {
+            let found = rung(network, "id", name("hnap0"), Some(name("wg0")), None);
+            (found.source, found.detail)
+        };
+        let closed = "the tunnel wg0 carries no IPv6, so devices have none".to_string();
+        assert_eq!(of(&network), (Ipv6Source::None, closed));
+        network.ipv6.addressed.push((name("wg0"), "fd64::2/128".parse().expect("valid")));
+        assert_eq!(of(&network).0, Ipv6Source::Nat66);
+        network.ipv6.addressed.clear();
+        network.ipv6.ways.push(hn_types::network::Way6 { interface: name("wg0"), gateway: None });
+        assert_eq!(of(&network).0, Ipv6Source::Nat66);
     }
 
     #[test]

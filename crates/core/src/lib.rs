@@ -17,6 +17,7 @@
 //! | `hosted`, `sessions`, `keys`, `devices` | the network's state, who holds it up, its keys, who is attached |
 //! | `follow` | the access point follows the station beside it; radar is listened for |
 //! | `sleep` | the machine's sleep stops the network, and what comes after |
+//! | `names` | interfaces of ours that somebody renames get their names back |
 //! | `mapping`, `portmap` | ports that lead to devices: the administrator's, and those that devices asked for |
 //! | `radio`, `pair`, `subnet` | pure choices: adapter and channel, legal pairs, free networks |
 //! | `steering` | the way out by an interface that is not the machine's own |

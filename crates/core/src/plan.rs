@@ -11,7 +11,7 @@
 //! | S6 off, active | yes | – | nowhere | – | – |
 
 use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
-use core::time::Duration;
+use core::{net::SocketAddr, time::Duration};
 
 use hn_types::{
     IfName, MacAddr, Ssid, Subnet4, Subnet6,
@@ -35,7 +35,7 @@ use crate::{
     mtu,
     portmap::{Portmap, Protocols},
     radio::{AP_PREFIX, RadioPlan, Secured, secured},
-    steering::{Former, pinned, steering},
+    steering::{Former, Seal, pinned, steering},
     subnet::{Subnets, pool},
 };
 
@@ -118,6 +118,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) isolate_from: &'a [Isolation],
     pub(crate) former: &'a Former,
+    /// What leaves by the tunnel that is shared only.
+    pub(crate) seal: &'a Seal,
 }
 
 /// The private side of full sharing, as far as it exists.
@@ -199,25 +201,16 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         plan.forwarding.ipv4 =
             public.map(|public| BTreeSet::from([side.interface, public])).unwrap_or_default();
         let through = pinned(around.network, public);
-        let upstreams = if public.is_some() {
-            around
-                .network
-                .resolvers
-                .iter()
-                .filter(|resolver| resolver.ip() != address.address())
-                // A stub on this machine asks where it likes.
-                .filter(|resolver| through.is_none() || !resolver.ip().is_loopback())
-                .copied()
-                .collect()
-        } else {
-            Vec::new()
-        };
+        let upstreams = public.map(|_| upstreams(around.network, address, through)).unwrap_or_default();
         serve(&mut plan, side.interface, address, public.map_or(Reach::Host, Reach::Public), around);
+        let mtu = mtu::ipv4(around.network, side.interface, public);
+        plan.firewall.sealed.clone_from(around.seal.addresses());
+        plan.firewall.narrow.extend(mtu.map(|mtu| (side.interface, mtu)));
         if let Some(segment) = &mut plan.services.segment {
             segment.dhcp.router = Some(address.address());
             segment.dhcp.dns = Some(address.address());
             segment.dhcp.domain = Some(String::from(around.domain));
-            segment.dhcp.mtu = mtu::ipv4(around.network, side.interface, public);
+            segment.dhcp.mtu = mtu;
             let host_name = around.host_name.split('.').next().unwrap_or_default();
             segment.dns = Some(DnsPlan {
                 domain: around.domain.into(),
@@ -298,6 +291,17 @@ pub(crate) fn goal(intent: &Intent, around: &Surroundings<'_>) -> SystemPlan {
         });
     }
     plan
+}
+
+/// The name servers to ask for a segment with `address`, best first. What may be asked `through` a tunnel only is not
+/// given to a stub on this machine, which asks where it likes, but to those that it asks.
+fn upstreams(network: &NetworkView, address: Subnet4, through: Option<IfName>) -> Vec<SocketAddr> {
+    let usable = |resolvers: &[SocketAddr]| -> Vec<SocketAddr> {
+        let others = resolvers.iter().filter(|resolver| resolver.ip() != address.address());
+        others.filter(|resolver| through.is_none() || !resolver.ip().is_loopback()).copied().collect()
+    };
+    let direct = usable(&network.resolvers);
+    if direct.is_empty() && through.is_some() { usable(&network.behind_stub) } else { direct }
 }
 
 /// The way out of `private` by `public`.

@@ -146,6 +146,14 @@ impl Core {
                 if view.public.is_none() {
                     view.detail.push("no public connection is there at the moment".to_string());
                 }
+                let names = served.and_then(|segment| segment.dns.as_ref());
+                let mute = names.filter(|dns| dns.upstreams.is_empty()).and_then(|dns| dns.through);
+                view.detail.extend(mute.map(|tunnel| {
+                    format!(
+                        "no name server is known that can be asked through {tunnel}: name one in hostednet.toml, \
+                         [sharing] dns_upstreams"
+                    )
+                }));
                 if view.private.is_empty() {
                     view.detail.push("no private connection is there at the moment".to_string());
                 }

@@ -4,7 +4,8 @@
 //! The firewall lets packets of a segment out of the public interface only, so a default route that leads elsewhere
 //! would mean no Internet. Instead of touching that route, devices get a rule and a table of their own.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
+use core::net::IpAddr;
 
 use hn_types::{
     IfName, Subnet4,
@@ -15,9 +16,7 @@ use hn_types::{
 /// Rules and routes that lead `private` out by `public`, where the machine's own do not. A link with one other end
 /// needs no default route of anybody's to be a way out.
 pub(crate) fn steering(network: &NetworkView, private: IfName, public: IfName, ipv6: bool) -> Vec<Steering> {
-    let link = network.link(public.as_str());
-    let one_end =
-        link.is_some_and(|link| link.up && link.media == MediaType::Tunnel && link.address.is_none());
+    let one_end = one_end(network, public);
     let mut found = Vec::new();
     if network.default_route != Some(public) {
         let way = network.ways.iter().find(|way| way.interface == public).map(|way| way.gateway);
@@ -26,16 +25,54 @@ pub(crate) fn steering(network: &NetworkView, private: IfName, public: IfName, i
     }
     if ipv6 && network.ipv6.uplinks.first() != Some(&public) {
         let way = network.ipv6.ways.iter().find(|way| way.interface == public);
-        let next = way.map(|way| NextHop::Ipv6(way.gateway));
+        let way = way.map(|way| way.gateway);
+        let next = way.or_else(|| carries_ipv6(network, public).then_some(None)).map(NextHop::Ipv6);
         found.extend(next.map(|next| Steering { private, public, next, mark: None, on_link: None }));
     }
     found
+}
+
+/// Whether it is a tunnel to one other end, which stands.
+pub(crate) fn one_end(network: &NetworkView, public: IfName) -> bool {
+    let link = network.link(public.as_str());
+    link.is_some_and(|link| link.up && link.media == MediaType::Tunnel && link.address.is_none())
+}
+
+/// Whether it is one that was given an IPv6 address, too.
+pub(crate) fn carries_ipv6(network: &NetworkView, public: IfName) -> bool {
+    one_end(network, public) && network.ipv6.addressed.iter().any(|(on, _)| *on == public)
 }
 
 /// The interface that upstream name servers have to be asked through: a tunnel, so that nobody on the way to its
 /// other end sees what devices ask for.
 pub(crate) fn pinned(network: &NetworkView, public: Option<IfName>) -> Option<IfName> {
     public.filter(|public| network.link(public.as_str()).is_some_and(|link| link.media == MediaType::Tunnel))
+}
+
+/// The addresses of the tunnel that devices are to leave by. They outlive it: what its other end still sends when it is
+/// back belongs to connections that nobody remembers, and this machine would refuse that by its own default route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seal(BTreeSet<(IfName, IpAddr)>);
+
+impl Seal {
+    /// `public` is the interface that is the public one, or is to be as soon as it is there.
+    pub(crate) fn note(&mut self, public: Option<IfName>, network: &NetworkView) {
+        self.0.retain(|(interface, _)| Some(*interface) == public);
+        let Some(tunnel) = pinned(network, public) else { return };
+        let four = network.link(tunnel.as_str()).into_iter().flat_map(|link| &link.addresses);
+        let six = network.ipv6.addressed.iter().filter(|(on, _)| *on == tunnel);
+        let four = four.map(|address| IpAddr::V4(address.address()));
+        let six = six.map(|(_, address)| IpAddr::V6(address.address()));
+        let found: BTreeSet<_> = four.chain(six).map(|address| (tunnel, address)).collect();
+        // One that is just coming has none yet.
+        if !found.is_empty() {
+            self.0 = found;
+        }
+    }
+
+    pub(crate) const fn addresses(&self) -> &BTreeSet<(IfName, IpAddr)> {
+        &self.0
+    }
 }
 
 /// Which interfaces were the public one since sharing began, the present one included. The place of an interface
@@ -168,6 +205,46 @@ mod tests {
         assert_eq!(steering(&network(), private, public, true), [expected]);
         assert_eq!(steering(&network(), private, name("eth2"), true), []);
         assert_eq!(steering(&network(), private, name("gone0"), true), []);
+    }
+
+    #[test]
+    fn a_tunnel_is_a_way_out_for_ipv6_when_it_has_an_address_of_it() {
+        let (private, public) = (name("lan0"), name("wg0"));
+        let mut network = network();
+        let address = |text: &str| text.parse().expect("valid");
+        network.ipv6.addressed =
+            vec![(name("eth0"), address("fd00::2/64")), (name("wg0"), address("fd64::2/128"))];
+        let of = |network: &NetworkView| -> Vec<_> {
+            steering(network, private, public, true).into_iter().map(|steering| steering.next).collect()
+        };
+        assert_eq!(of(&network), [NextHop::Ipv4(None), NextHop::Ipv6(None)]);
+        network.links[3].up = false;
+        assert_eq!(of(&network), []);
+    }
+
+    #[test]
+    fn the_addresses_of_a_tunnel_are_remembered_until_another_way_is_chosen() {
+        let mut seal = Seal::default();
+        let mut network = network();
+        seal.note(Some(name("eth0")), &network);
+        assert_eq!(seal, Seal::default());
+        network.ipv6.addressed.push((name("wg0"), "fd64::2/128".parse().expect("valid")));
+        seal.note(Some(name("wg0")), &network);
+        let expected = ["10.64.0.2", "fd64::2"].map(|text| (name("wg0"), text.parse().expect("valid")));
+        assert_eq!(*seal.addresses(), expected.into());
+        let tunnel = network.links.pop().expect("there");
+        network.ipv6.addressed.clear();
+        seal.note(Some(name("wg0")), &network);
+        assert_eq!(seal.addresses().len(), 2, "it is gone");
+        network.links.push(Link { addresses: Vec::new(), ..tunnel.clone() });
+        seal.note(Some(name("wg0")), &network);
+        assert_eq!(seal.addresses().len(), 2, "it is coming");
+        network.links.pop();
+        network.links.push(tunnel);
+        seal.note(Some(name("wg0")), &network);
+        assert_eq!(seal.addresses().len(), 1, "without IPv6");
+        seal.note(Some(name("eth0")), &network);
+        assert_eq!(seal, Seal::default());
     }
 
     #[test]

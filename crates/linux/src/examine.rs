@@ -28,7 +28,7 @@ use hn_types::{
 use tokio::{net::UdpSocket, time::timeout};
 
 use crate::{
-    firewall,
+    firewall::{self, Made},
     netlink::{NETFILTER, Netlink, ROUTE, Refusal, attributes, errno_text},
     network::tables::{self, LinkRow},
     undo::UndoJournal,
@@ -46,11 +46,11 @@ const PATIENCE: Duration = Duration::from_millis(1_200);
 const SERVERS: usize = 3;
 
 /// The examiner of the network namespace of the calling thread.
-pub(crate) fn examiner(journal: Rc<UndoJournal>) -> Examiner {
-    Examiner::new(move |question| Box::pin(examine(question, Rc::clone(&journal))))
+pub(crate) fn examiner(journal: Rc<UndoJournal>, made: Made) -> Examiner {
+    Examiner::new(move |question| Box::pin(examine(question, Rc::clone(&journal), Rc::clone(&made))))
 }
 
-async fn examine(question: Examination, journal: Rc<UndoJournal>) -> Findings {
+async fn examine(question: Examination, journal: Rc<UndoJournal>, made: Made) -> Findings {
     let links = Netlink::open(ROUTE).map_err(Refusal::from).and_then(|route| tables::links(&route));
     let links = links.map_err(|refusal| refusal.cause());
     let routes = routes::defaults();
@@ -90,14 +90,15 @@ async fn examine(question: Examination, journal: Rc<UndoJournal>) -> Findings {
         heard,
         gateway,
         connections,
-        firewall::difference(&question.firewall),
-        upstreams(&question.upstreams)
+        firewall::difference(&question.firewall, &made),
+        upstreams(&question.upstreams, question.through)
     );
     // Not before: what is sent as a device would be heard as the device's.
     let packets = async {
         let Some(segment) = question.segment else { return Err("there is no segment".to_owned()) };
         let row = link(segment.interface)?;
-        let gateway = routes.as_ref().ok().and_then(|routes| routes.first()?.gateway);
+        let ways = routes.as_ref().ok().into_iter().flatten();
+        let gateway = ways.filter(|way| Some(way.interface) == question.public).find_map(|way| way.gateway);
         trace::packets(&journal, &question, segment, &row, gateway).await
     };
     let packets = packets.await;
@@ -216,11 +217,11 @@ fn flow(bytes: &[u8]) -> Option<Flow> {
     Some(Flow { source: source?, destination: destination?, status })
 }
 
-/// Asks the name servers at the same time.
-async fn upstreams(servers: &[SocketAddr]) -> Vec<Upstream> {
+/// Asks the name servers at the same time, by one interface if it is named.
+async fn upstreams(servers: &[SocketAddr], through: Option<IfName>) -> Vec<Upstream> {
     let mut tasks = tokio::task::JoinSet::new();
     for (place, server) in servers.iter().take(SERVERS).copied().enumerate() {
-        tasks.spawn(async move { (place, Upstream { server, outcome: ask(server).await }) });
+        tasks.spawn(async move { (place, Upstream { server, outcome: ask(server, through).await }) });
     }
     let mut answers = tasks.join_all().await;
     answers.sort_by_key(|(place, _)| *place);
@@ -228,21 +229,22 @@ async fn upstreams(servers: &[SocketAddr]) -> Vec<Upstream> {
 }
 
 /// Asks one name server for a name nobody asked before.
-async fn ask(server: SocketAddr) -> Answer {
+async fn ask(server: SocketAddr, through: Option<IfName>) -> Answer {
     let begun = Instant::now();
-    match question(server).await {
+    match question(server, through).await {
         Ok(Some(code)) => Answer::Code(code, begun.elapsed()),
         Ok(None) => Answer::Silence(begun.elapsed()),
         Err(error) => Answer::Failed(error.raw_os_error().map_or_else(|| error.to_string(), errno_text)),
     }
 }
 
-async fn question(server: SocketAddr) -> io::Result<Option<u8>> {
+async fn question(server: SocketAddr, through: Option<IfName>) -> io::Result<Option<u8>> {
     let any: IpAddr = match server.ip() {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0)).await?;
+    socket.bind_device(through.as_ref().map(|through| through.as_str().as_bytes()))?;
     socket.connect(server).await?;
     let mut random = [0; 8];
     io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;

@@ -11,6 +11,7 @@
 //! Otherwise each conversation has a socket of its own: what an interrupted one left unread cannot reach the next.
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     io,
     os::fd::AsFd,
@@ -68,6 +69,9 @@ const NOT_ASKED: &str = "it was asked to let it through, and did";
 const NEEDS: &str = "use a kernel with nf_tables, nft_ct, nft_masq and nft_chain_nat (CONFIG_NF_TABLES_INET, \
                      CONFIG_NFT_CT, CONFIG_NFT_MASQ, CONFIG_NFT_NAT), or load these modules";
 
+/// The table as it was made last, with the indexes that interfaces had then.
+pub(crate) type Made = Rc<RefCell<Option<Ruleset>>>;
+
 /// The firewall lane of Linux.
 #[derive(Debug)]
 pub struct LinuxFirewall {
@@ -76,6 +80,7 @@ pub struct LinuxFirewall {
     entry: Option<EntryId>,
     /// The socket of the last replacement. It is never used again, only closed when that costs nothing any more.
     resting: Option<Socket>,
+    made: Made,
     /// The segments in force, which were looked at when they began.
     held: Vec<FirewallSegment>,
     devices: Devices,
@@ -97,6 +102,7 @@ impl LinuxFirewall {
             journal,
             entry: None,
             resting: None,
+            made: Made::default(),
             held: Vec::new(),
             devices: Devices::default(),
             anchor: Anchor::default(),
@@ -116,6 +122,11 @@ impl LinuxFirewall {
     /// The lane on a machine where NetworkManager may run.
     pub(crate) fn beside(self, manager: Manager) -> Self {
         Self { manager: Some(manager), ..self }
+    }
+
+    /// What [`difference`] is to compare with.
+    pub(crate) fn made(&self) -> Made {
+        Rc::clone(&self.made)
     }
 
     /// Makes the table be `wanted`: in one transaction, with the old one in force until it succeeds.
@@ -196,6 +207,7 @@ impl LinuxFirewall {
 
     /// What the kernel has to have from here on.
     fn expect(&self, wanted: Option<&Ruleset>) {
+        self.made.replace(wanted.cloned());
         if let Some(watch) = &self.watch {
             watch.expect(wanted.filter(|wanted| !wanted.chains.is_empty()));
         }
@@ -306,13 +318,17 @@ pub fn installed() -> Result<Installed, DriverError> {
     Err(trouble.into_error(READ, &Object::Table))
 }
 
-/// How the table in the kernel differs from what `plan` means, in words; `None`: it does not.
+/// How the table in the kernel differs from what was made, or else from what `plan` means, in words; `None`: it does not.
+///
+/// An interface that came when its rules were there, or came back, has an index that they do not know. Those by its name
+/// hold.
 ///
 /// # Errors
 ///
 /// As [`installed`].
-pub(crate) async fn difference(plan: &FirewallPlan) -> Result<Option<String>, DriverError> {
-    let found = read(&Ruleset::of(plan, index), None).await?;
+pub(crate) async fn difference(plan: &FirewallPlan, made: &Made) -> Result<Option<String>, DriverError> {
+    let made = made.borrow().clone();
+    let found = read(&made.unwrap_or_else(|| Ruleset::of(plan, index)), None).await?;
     Ok(found.err().map(|it| format!("{}: wanted {}, found {}", it.place, it.wanted, it.found)))
 }
 

@@ -121,12 +121,17 @@ impl Watcher {
             |name: &str| links.iter().find(|link| link.name.as_str() == name).map(|link| link.index);
         let avoid: Vec<_> = own.addresses().collect();
         let resolvers = self.resolvers.discover(&avoid, &index_of);
+        let behind_stub = self.resolvers.behind_stub(&avoid, &index_of);
         let tables = Tables {
             addresses: tables::addresses(&self.route)?,
             routes: tables::routes(&self.route)?,
             wireless: tables::wireless().unwrap_or_default(),
             pppoe: links.iter().any(|link| link.hardware == 512) && pppoe_sessions(),
+            // A kernel with one routing table refuses the question.
+            rules: tables::rules(&self.route, false).unwrap_or_default(),
+            rules6: tables::rules(&self.route, true).unwrap_or_default(),
             resolvers,
+            behind_stub,
             host_name: host_name(),
             // A kernel without IPv6 refuses the question.
             defaults6: tables::defaults6(&self.route).unwrap_or_default(),

@@ -93,13 +93,14 @@ impl Platform for LinuxPlatform {
         let radio = LinuxRadio::open(radio, Rc::clone(&journal), events.clone());
         let radio = radio.beside(manager.clone()).warned(login);
         let watch = Watch::open(resolvers, Rc::clone(&journal), events.clone())?;
-        let examiner = examine::examiner(Rc::clone(&journal));
+        let firewall = LinuxFirewall::new(Rc::clone(&journal)).watching(events).beside(manager.clone());
+        let examiner = examine::examiner(Rc::clone(&journal), firewall.made());
         let neighbours = look(manager.clone());
         Ok(Lanes {
             radio,
-            links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager.clone()),
-            forwarding: LinuxForwarding::new(Rc::clone(&journal)),
-            firewall: LinuxFirewall::new(journal).watching(events).beside(manager),
+            links: LinuxLinks::new(Rc::clone(&journal), Some(watch)).beside(manager),
+            forwarding: LinuxForwarding::new(journal),
+            firewall,
             services,
             dependencies: dependencies::look(worker),
             examiner,

@@ -69,6 +69,22 @@ impl Resolvers {
             .unwrap_or_default()
     }
 
+    /// The resolvers that a stub of this machine asks in its turn, best first, at most 8, as far as it says.
+    pub(crate) fn behind_stub(
+        &self,
+        own: &[Ipv4Addr],
+        index_of: &dyn Fn(&str) -> Option<u32>,
+    ) -> Vec<SocketAddr> {
+        if !self.configured.is_empty() {
+            return Vec::new();
+        }
+        [&self.resolved, &self.network_manager]
+            .into_iter()
+            .map(|path| choose(parse(&read(path), index_of), own, &|_| false))
+            .find(|found| !found.is_empty())
+            .unwrap_or_default()
+    }
+
     /// Begins to follow the files.
     pub(crate) fn watch(&self) -> io::Result<ResolverFiles> {
         let handle = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;

@@ -539,6 +539,9 @@ fn lower(statement: &Statement) -> Vec<Expression> {
         Statement::ClampSegment => {
             [Expression::RouteSegment, Expression::NetworkOrder, Expression::WriteSegment].into()
         }
+        Statement::LimitSegment(size) => {
+            [Expression::Load(REGISTER, size.to_be_bytes().into()), Expression::WriteSegment].into()
+        }
         Statement::Redirect(address, port) => [
             Expression::Load(REGISTER, address.octets().into()),
             Expression::Load(SECOND_REGISTER, port.to_be_bytes().into()),
@@ -576,6 +579,13 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
             && let Some(port) = as_array(port)
         {
             statements.push(Statement::MasqueradeTo(u16::from_be_bytes(*port)));
+            rest = rest.get(2..).unwrap_or_default();
+            continue;
+        }
+        if let [Expression::Load(REGISTER, size), Expression::WriteSegment, ..] = rest
+            && let Some(size) = as_array(size)
+        {
+            statements.push(Statement::LimitSegment(u16::from_be_bytes(*size)));
             rest = rest.get(2..).unwrap_or_default();
             continue;
         }

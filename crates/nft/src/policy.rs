@@ -1,6 +1,7 @@
 //! What a plan means: the rules that guarantee it. `docs/security.md` says the same in prose.
 
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
+use core::net::IpAddr;
 
 use hn_types::{
     IfName, Subnet4, Subnet6,
@@ -35,6 +36,7 @@ impl Ruleset {
             let parts = Parts {
                 segment,
                 pinned: &plan.pinned,
+                narrow: plan.narrow.get(&segment.interface).copied(),
                 number: number + 1,
                 apart: plan.apart.contains(&segment.interface),
                 index: &index,
@@ -67,14 +69,33 @@ impl Ruleset {
         chains.extend(base("forward", Hook::Forward, forward));
         chains.extend(base("input", Hook::Input, input));
         chains.extend(base("postrouting", Hook::Postrouting, postrouting));
+        chains.extend(base("leaving", Hook::Leaving, leaving(plan)));
         Self { chains }
     }
+}
+
+/// What has the address of a tunnel leaves by that tunnel. This host would answer by its own default route what belongs
+/// to a connection of a device that nobody remembers.
+fn leaving(plan: &FirewallPlan) -> Vec<Rule> {
+    let rule = |(tunnel, address): &(IfName, IpAddr)| {
+        let source = match *address {
+            IpAddr::V4(address) => [Match::Ipv4, Match::Address(Side::In, Subnet4::new(address, 32)?)],
+            IpAddr::V6(address) => [Match::Ipv6, Match::Address6(Side::In, Subnet6::new(address, 128)?)],
+        };
+        let statements = source.into_iter().map(Statement::Match).chain([
+            on(Side::Out, Op::IsNot, Compared::Name(*tunnel)),
+            on(Side::Out, Op::IsNot, Compared::Index(LOOPBACK)),
+        ]);
+        Some(dropped(statements.collect(), format!("address of {tunnel} past it")))
+    };
+    plan.sealed.iter().filter_map(rule).collect()
 }
 
 /// The rules of one segment.
 struct Parts<'a, F> {
     segment: &'a FirewallSegment,
     pinned: &'a BTreeSet<Pinned>,
+    narrow: Option<u16>,
     number: usize,
     apart: bool,
     index: &'a F,
@@ -182,6 +203,26 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         })
     }
 
+    /// The same for what the other end tells a device, where the way out is the narrower side. What routes carry is not
+    /// enough there: the kernel asks for the way back to the sender as if this host itself were to answer.
+    fn limit(&self) -> Vec<Rule> {
+        let Some(mtu) = self.narrow else { return Vec::new() };
+        let private = self.private();
+        // Without options, TCP takes 20 bytes, IPv4 20 and IPv6 40.
+        let four = self.passage().map(|(public, _)| (public, Match::Ipv4, 40));
+        let six = self.passage6().map(|(public, _)| (public, Match::Ipv6, 60));
+        let rule = |(public, family, headers): (IfName, Match, u16)| Rule {
+            statements: vec![
+                on(Side::In, Op::Is, Compared::Name(public)),
+                Statement::Match(family),
+                Statement::Match(Match::TcpSyn),
+                Statement::LimitSegment(mtu.saturating_sub(headers)),
+            ],
+            comment: format!("no larger than {private} may send by {public}"),
+        };
+        four.into_iter().chain(six).map(rule).collect()
+    }
+
     /// Everything from or to the segment goes to its own chains, whatever else the packet says.
     fn forward(&self) -> Vec<Rule> {
         let private = self.private();
@@ -260,6 +301,7 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
             rules.extend(self.assured(Side::In, public, vec![Match::Ipv6], &comment));
         }
         rules.extend(self.clamp(Side::In));
+        rules.extend(self.limit());
         if let Some((public, _)) = self.passage() {
             let rest = vec![
                 Statement::Match(Match::Ipv4),

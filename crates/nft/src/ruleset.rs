@@ -87,6 +87,8 @@ pub enum Statement {
     /// Lowers the maximum segment size that a TCP packet announces to what the smaller of the ways to its
     /// destination and back to its source carries. Never raises it, and adds none. Only after [`Match::TcpSyn`].
     ClampSegment,
+    /// Lowers it to this many bytes. Never raises it, and adds none. Only after [`Match::TcpSyn`].
+    LimitSegment(u16),
     /// Ends the rule.
     Verdict(Verdict),
     /// Something a dump had in our table that we never write; its name.
@@ -286,6 +288,7 @@ impl fmt::Display for Statement {
             Self::Redirect(address, port) => write!(f, "dnat ip to {address}:{port}"),
             Self::Mark(mark) => write!(f, "meta mark set {mark:#010x}"),
             Self::ClampSegment => f.write_str("tcp option maxseg size set rt mtu"),
+            Self::LimitSegment(size) => write!(f, "tcp option maxseg size set {size}"),
             Self::Verdict(Verdict::Accept) => f.write_str("accept"),
             Self::Verdict(Verdict::Drop) => f.write_str("drop"),
             Self::Verdict(Verdict::Goto(chain)) => write!(f, "goto {chain}"),

@@ -315,6 +315,36 @@ fn what_began_by_a_former_public_interface_goes_on_by_it() {
 }
 
 #[test]
+fn the_other_end_is_told_of_a_way_out_that_is_narrower_than_the_segment() {
+    let mut plan = dual();
+    assert!(!Ruleset::of(&plan, known).to_string().contains("maxseg size set 1"));
+    plan.narrow = [(name("hnap0"), 1_420)].into();
+    let text = Ruleset::of(&plan, known).to_string();
+    for (family, size) in [("ipv4", 1_380), ("ipv6", 1_360)] {
+        let line = format!(
+            "iifname \"eth0\" meta nfproto {family} tcp flags syn tcp option maxseg size set {size} \
+             comment \"no larger than hnap0 may send by eth0\""
+        );
+        assert!(text.lines().any(|found| found.trim() == line), "{line}\nis not in\n{text}");
+    }
+}
+
+#[test]
+fn the_address_of_a_tunnel_leaves_by_no_other_way() {
+    let mut plan = full();
+    plan.sealed = ["10.64.0.2", "fd64::2"].map(|text| (name("wg0"), text.parse().unwrap())).into();
+    let ruleset = Ruleset::of(&plan, known);
+    let text = ruleset.to_string();
+    for line in [
+        "meta nfproto ipv4 ip saddr 10.64.0.2/32 oifname != \"wg0\" oif != 1 counter drop comment \"address of wg0 past it\"",
+        "meta nfproto ipv6 ip6 saddr fd64::2/128 oifname != \"wg0\" oif != 1 counter drop comment \"address of wg0 past it\"",
+    ] {
+        assert!(text.lines().any(|found| found.trim() == line), "{line}\nis not in\n{text}");
+    }
+    assert_eq!(compare(&ruleset, &dumped(&Batch::replace(&ruleset, 1))), Ok(()));
+}
+
+#[test]
 fn an_ordinary_packet_meets_no_more_than_this() {
     // Counted in expressions up to and including the verdict, on the path by index.
     fn cost(rule: &Rule) -> usize {
@@ -328,7 +358,8 @@ fn an_ordinary_packet_meets_no_more_than_this() {
                 | Match::AnsweredAt(_)
                 | Match::Protocol(_),
             )
-            | Statement::Mark(_) => 2,
+            | Statement::Mark(_)
+            | Statement::LimitSegment(_) => 2,
             Statement::Match(
                 Match::Address(..)
                 | Match::Address6(..)
@@ -452,8 +483,10 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
         mark: Steering::MARKS + mark,
     });
     let pinned = proptest::collection::btree_set(pinned, 0..3);
-    let parts = (proptest::collection::vec(segment, 0..5), forwards, holes, closed, isolated, pinned);
-    parts.prop_map(|(segments, forwards, holes, closed, isolated, pinned)| {
+    let narrow = proptest::option::of(any::<u16>());
+    let parts = (proptest::collection::vec(segment, 0..5), forwards, holes, closed, isolated, pinned, narrow);
+    parts.prop_map(|(segments, forwards, holes, closed, isolated, pinned, narrow)| {
+        let narrow = segments.iter().filter_map(|segment| Some((segment.interface, narrow?))).collect();
         let forwards = forwards
             .into_iter()
             .filter(|_| !segments.is_empty())
@@ -493,7 +526,16 @@ fn plan() -> impl Strategy<Value = FirewallPlan> {
                 })
             })
             .collect();
-        FirewallPlan { segments, forwards, pinholes, closed, isolated, pinned, ..FirewallPlan::default() }
+        FirewallPlan {
+            segments,
+            forwards,
+            pinholes,
+            closed,
+            isolated,
+            pinned,
+            narrow,
+            ..FirewallPlan::default()
+        }
     })
 }
 

@@ -210,6 +210,7 @@ impl World {
             steered: self.steered(|next| matches!(next, NextHop::Ipv4(_))),
             occupied,
             resolvers: vec![(Ipv4Addr::new(10, 20, 30, 1), 53).into()],
+            behind_stub: Vec::new(),
             host_name: "simulated".to_owned(),
             ipv6: Ipv6View {
                 available: true,

@@ -66,7 +66,7 @@ impl Internet {
         ns::await_ready(machine, uplink)?;
         let visits = Arc::new(Mutex::new(Vec::new()));
         serve(place.door(), Arc::clone(&visits))?;
-        let resolver = start_resolver(&place)?;
+        let resolver = start_resolver(&place, &RESOLVER.to_string())?;
         Ok(Self { place, visits, resolver })
     }
 
@@ -83,8 +83,8 @@ impl Internet {
     }
 }
 
-/// dnsmasq as the provider's name server: a few names, everything else does not exist.
-fn start_resolver(place: &Namespace) -> Result<Background> {
+/// dnsmasq at `address` as a provider's name server: a few names, everything else does not exist.
+pub(crate) fn start_resolver(place: &Namespace, address: &str) -> Result<Background> {
     let mut command = place.command(tier::program("dnsmasq").context("dnsmasq is not installed")?);
     command.args([
         "--keep-in-foreground",
@@ -102,7 +102,7 @@ fn start_resolver(place: &Namespace) -> Result<Background> {
         "--local=/example.com/",
         "--local-ttl=300",
     ]);
-    command.arg(format!("--listen-address={RESOLVER}"));
+    command.arg(format!("--listen-address={address}"));
     command.arg(format!("--host-record={WEB_NAME},{WEB}"));
     command.arg(format!("--cname=alias.lab.test,{WEB_NAME}"));
     let part = "0123456789".repeat(20);

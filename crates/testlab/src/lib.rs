@@ -7,6 +7,7 @@
 //! It never links the code under test: the programs `hostednetd` and `hostednet` are started as a user would
 //! start them ([`product`]) and judged by what independent programs see.
 
+pub mod capture;
 pub mod command;
 pub mod demo;
 pub mod firewall;
@@ -27,5 +28,6 @@ pub mod tier;
 pub mod vm;
 pub mod wait;
 pub mod wired;
+pub mod wireguard;
 
 pub use tier::{Tier, require};

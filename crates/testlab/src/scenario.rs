@@ -14,6 +14,7 @@ mod leave;
 mod outage;
 mod serve;
 mod sleep;
+mod vpn;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Scenario> {
         leave::SCENARIOS,
         broken::SCENARIOS,
         air::SCENARIOS,
+        vpn::SCENARIOS,
         outage::SCENARIOS,
         sleep::SCENARIOS,
     ]
@@ -264,14 +266,26 @@ impl Stage {
     /// # Errors
     /// If something cannot be set up.
     pub fn scene(&mut self) -> Result<Scene> {
+        self.scene_with(|_, _| Ok(())).map(|(scene, ())| scene)
+    }
+
+    /// [`scene`](Self::scene) on a machine and in an Internet that `prepare` has furnished before the service starts.
+    ///
+    /// # Errors
+    /// If something cannot be set up.
+    pub fn scene_with<T>(
+        &mut self,
+        prepare: impl FnOnce(&mut Namespace, &Internet) -> Result<T>,
+    ) -> Result<(Scene, T)> {
         let radio = self.radio()?;
         let internet = self.internet()?;
+        let prepared = prepare(&mut self.machine, &internet)?;
         // The machine's own Wi-Fi interface has been in use, as on any laptop.
         self.machine.ip(&format!("link set {} up", radio.interface))?;
         let before = SystemState::capture(&self.machine, &[])?;
         let mut product = Product::install(&self.machine)?;
         product.start(&self.machine)?;
-        Ok(Scene { radio, internet, product, before })
+        Ok((Scene { radio, internet, product, before }, prepared))
     }
 }
 
@@ -294,7 +308,15 @@ impl Scene {
     /// # Errors
     /// If it does not become active: with what `up` and the service say.
     pub fn up(&self, ssid: &str) -> Result<command::Background> {
-        let mut up = self.product.stay(["up", "--public", UPLINK, "--ssid", ssid, "--json"])?;
+        self.up_by(UPLINK, ssid)
+    }
+
+    /// [`up`](Self::up) with `public` as the public connection.
+    ///
+    /// # Errors
+    /// As [`up`](Self::up).
+    pub fn up_by(&self, public: &str, ssid: &str) -> Result<command::Background> {
+        let mut up = self.product.stay(["up", "--public", public, "--ssid", ssid, "--json"])?;
         let active = self.product.await_field("/hosted_network/state", &"active".into(), JOIN);
         if let Err(error) = active {
             let ended = up.ended()?;

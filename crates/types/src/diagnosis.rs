@@ -167,6 +167,8 @@ pub struct Examination {
     pub firewall: FirewallPlan,
     /// The name servers to ask, best first.
     pub upstreams: Vec<SocketAddr>,
+    /// Ask them by this interface only.
+    pub through: Option<IfName>,
 }
 
 /// The private segment to look at.

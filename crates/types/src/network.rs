@@ -12,7 +12,8 @@ use crate::{IfName, MacAddr, Subnet4, Subnet6};
 pub struct NetworkView {
     /// Every interface.
     pub links: Vec<Link>,
-    /// The interface of the IPv4 default route with the lowest metric.
+    /// The interface by which this machine's own IPv4 packets leave for the Internet, as far as its routing rules and
+    /// tables say.
     pub default_route: Option<IfName>,
     /// Every interface with an IPv4 default route in any table of others, each once, the best first.
     pub ways: Vec<Way>,
@@ -23,6 +24,9 @@ pub struct NetworkView {
     pub occupied: Vec<OccupiedSubnet>,
     /// Where names are resolved, best first.
     pub resolvers: Vec<SocketAddr>,
+    /// Where a stub of this machine asks in its turn, best first; empty when nobody says.
+    #[serde(default)]
+    pub behind_stub: Vec<SocketAddr>,
     /// The name of the host, first label only.
     pub host_name: String,
     /// IPv6 of this machine.
@@ -56,11 +60,15 @@ pub struct Ipv6View {
     pub disabled: Vec<IfName>,
     /// This machine is an IPv6 router by a setting that is not ours.
     pub forwarding: bool,
-    /// Interfaces with an IPv6 default route in the main table, the best first.
+    /// The interface by which this machine's own IPv6 packets leave, then the others with a default route in the main
+    /// table, the best first.
     pub uplinks: Vec<IfName>,
     /// Global addresses with their interfaces.
     #[serde(default)]
     pub addresses: Vec<(IfName, Subnet6)>,
+    /// Addresses that are valid beyond their link, be it unique local ones, with their interfaces.
+    #[serde(default)]
+    pub addressed: Vec<(IfName, Subnet6)>,
     /// Every interface with an IPv6 default route in any table of others, each once, the best first.
     pub ways: Vec<Way6>,
     /// The routing tables of ours and where their IPv6 default routes lead.

@@ -3,9 +3,14 @@
 //! Plans are level-triggered. Applying the same plan twice changes nothing; the empty plan means
 //! that nothing of ours is left in that lane.
 
-use alloc::{boxed::Box, collections::BTreeSet, string::String, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 use core::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -284,6 +289,12 @@ pub struct FirewallPlan {
     /// What began while one of these was the public interface goes on by it. Empty until the public interface was
     /// exchanged for another one into the same network; then the one that is public is among them.
     pub pinned: BTreeSet<Pinned>,
+    /// Addresses of a tunnel, each with its interface: what has one as its source leaves by no other.
+    #[serde(default)]
+    pub sealed: BTreeSet<(IfName, IpAddr)>,
+    /// What the public interface carries, in bytes, where that is less than this private one does.
+    #[serde(default)]
+    pub narrow: BTreeMap<IfName, u16>,
     /// Where devices' questions go while another program holds port 53.
     pub names: Vec<NameRedirect>,
     /// What holds for single devices, in a table of its own.

@@ -52,7 +52,7 @@ const NAMESPACES: &[&str] = &[
 ];
 
 /// For scenarios with radios, inside the machine.
-const RADIOS: &[&str] = &["hostapd", "wpasupplicant", "iw", "zbar-tools", "rfkill", "apparmor"];
+const RADIOS: &[&str] = &["hostapd", "wpasupplicant", "iw", "zbar-tools", "rfkill", "apparmor", "tcpdump"];
 
 /// For programs in C and C++ against the libraries, and their manual pages.
 const PROGRAMS: &[&str] =

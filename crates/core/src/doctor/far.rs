@@ -10,6 +10,7 @@ use hn_types::{
 };
 
 use super::{Case, Draft, count, span};
+use crate::steering::one_end;
 
 /// So many unanswered connections are no coincidence.
 const TELLING: u32 = 3;
@@ -63,6 +64,9 @@ pub(super) fn uplink(case: &Case, findings: &Findings) -> Draft {
         let way = case.network.ways.iter().find(|way| way.interface == public)?;
         Some(Route { interface: public, gateway: way.gateway, metric: 0 })
     });
+    let tunnel =
+        || one_end(&case.network, public).then_some(Route { interface: public, gateway: None, metric: 0 });
+    let own = own.or_else(tunnel);
     match (own, routes.first()) {
         (None, _) if link.addresses.is_empty() => Draft::problem(
             name,
@@ -150,7 +154,12 @@ pub(super) fn dns(case: &Case, findings: &Findings) -> Draft {
         return Draft::problem(
             name,
             "no name server is known",
-            "resolv.conf names none but this machine",
+            match case.examination.through {
+                Some(tunnel) => format!(
+                    "resolv.conf names none but this machine, whose questions may leave past {tunnel}"
+                ),
+                None => "resolv.conf names none but this machine".to_string(),
+            },
             other,
         );
     }

@@ -335,6 +335,21 @@ fn dropped(owner: &str) -> Traced {
 }
 
 #[test]
+fn a_tunnel_beside_the_default_route_is_no_trouble() {
+    let (mut case, mut findings) = (wired(), healthy());
+    (case.network.links[1].media, case.network.links[1].address) = (MediaType::Tunnel, None);
+    findings.routes = Ok(vec![Route { interface: name("eth9"), gateway: None, metric: 0 }]);
+    findings.gateway = None;
+    let diagnosis = judged(&case, &findings);
+    assert!(diagnosis.healthy, "{diagnosis:#?}");
+    case.examination.upstreams.clear();
+    case.examination.through = Some(name("wan0"));
+    let diagnosis = judged(&case, &findings);
+    assert_eq!(diagnosis.cause, Some(CheckName::Dns));
+    assert!(diagnosis.headline.starts_with("no name server is known"), "{}", diagnosis.headline);
+}
+
+#[test]
 fn each_cause_is_the_headline_and_what_follows_from_it_says_so() {
     for (cause, headline, consequences, break_it) in BROKEN {
         let (mut case, mut findings) = (wired(), healthy());

@@ -3,7 +3,7 @@
 use hn_core::{Command, Config, Part, Reply, StartType};
 use hn_types::{
     ErrorCode, Reason, Step,
-    network::OccupiedSubnet,
+    network::{NetworkView, OccupiedSubnet},
     observed::{Lease, PlatformEvent, ServiceEvent, Uplink6},
     plan::{Reach, ServiceSegment},
     settings::{Policy, SharingPair},
@@ -63,7 +63,7 @@ fn an_automatic_public_side_follows_the_default_route() {
     share(&mut world, pair("auto", &[HN])).unwrap();
     assert_eq!(world.snapshot().sharing.public, Some(name("eth0")));
     world.history.clear();
-    world.platform(PlatformEvent::Network(hn_types::network::NetworkView {
+    world.platform(PlatformEvent::Network(NetworkView {
         default_route: Some(name("wlan0")),
         resolvers: vec!["10.8.0.1:53".parse().unwrap()],
         ..network()
@@ -78,13 +78,66 @@ fn an_automatic_public_side_follows_the_default_route() {
 }
 
 #[test]
+fn names_behind_a_tunnel_are_asked_there_and_never_of_a_stub() {
+    let mut world = World::new();
+    let (stub, direct, tunnel) = ("127.0.0.53:53", "10.9.0.1:53", "tun0");
+    let view = |resolvers: &[&str], behind: &[&str]| {
+        let all = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        NetworkView { resolvers: all(resolvers), behind_stub: all(behind), ..network() }
+    };
+    let asked = |world: &World| {
+        let dns = world.applied.services.segment.as_ref().unwrap().dns.clone().unwrap();
+        let upstreams: Vec<_> = dns.upstreams.iter().map(ToString::to_string).collect();
+        (upstreams.join(" "), dns.through)
+    };
+    world.platform(PlatformEvent::Network(view(&[stub], &["10.64.0.1:53", direct])));
+    share(&mut world, pair("eth0", &[over("eth1")])).unwrap();
+    assert_eq!(asked(&world), (stub.into(), None));
+    share(&mut world, pair(tunnel, &[over("eth1")])).unwrap();
+    assert_eq!(asked(&world), (format!("10.64.0.1:53 {direct}"), Some(name(tunnel))));
+    world.platform(PlatformEvent::Network(view(&[direct], &["10.64.0.1:53"])));
+    world.run();
+    assert_eq!(asked(&world), (direct.into(), Some(name(tunnel))), "what resolv.conf names comes first");
+    assert_eq!(world.snapshot().sharing.detail, [] as [String; 0]);
+    world.platform(PlatformEvent::Network(view(&[stub], &[])));
+    world.run();
+    assert_eq!(asked(&world), (String::new(), Some(name(tunnel))));
+    let detail = world.snapshot().sharing.detail;
+    assert!(detail.iter().any(|text| text.contains("dns_upstreams")), "{detail:?}");
+}
+
+#[test]
+fn a_tunnel_that_falls_leaves_its_segment_without_a_way_but_with_its_servers() {
+    let mut world = World::new();
+    let mut standing = network();
+    standing.links.iter_mut().filter(|link| link.name == name("tun0")).for_each(|link| link.mtu = 1_420);
+    let mut fallen = standing.clone();
+    fallen.links.retain(|link| link.name != name("tun0"));
+    world.platform(PlatformEvent::Network(standing.clone()));
+    share(&mut world, pair("tun0", &[over("eth1")])).unwrap();
+    let with = world.applied.clone();
+    assert_eq!(with.firewall.segments[0].reach, Reach::Public(name("tun0")));
+    assert_eq!(with.firewall.narrow, [(name("eth1"), 1_420)].into());
+    assert_eq!(with.links.steering.len(), 1);
+    world.platform(PlatformEvent::Network(fallen));
+    world.run();
+    world.assert_converged();
+    assert_eq!(world.applied.firewall.segments[0].reach, Reach::Host);
+    assert!(world.applied.links.steering.is_empty() && world.applied.forwarding.ipv4.is_empty());
+    let segment = world.applied.services.segment.clone().unwrap();
+    assert_eq!(segment.dns.unwrap().upstreams, []);
+    assert_eq!(segment.address, with.services.segment.as_ref().unwrap().address);
+    world.platform(PlatformEvent::Network(standing));
+    world.run();
+    world.assert_converged();
+    assert_eq!(world.applied, with);
+}
+
+#[test]
 fn the_default_route_is_never_taken_over_a_private_connection() {
     let mut world = World::new();
     share(&mut world, pair("auto", &[over("eth1")])).unwrap();
-    world.platform(PlatformEvent::Network(hn_types::network::NetworkView {
-        default_route: Some(name("eth1")),
-        ..network()
-    }));
+    world.platform(PlatformEvent::Network(NetworkView { default_route: Some(name("eth1")), ..network() }));
     world.run();
     assert_eq!(world.snapshot().sharing.public, None);
     assert_eq!(world.applied.firewall.segments[0].reach, Reach::Host);
@@ -132,7 +185,7 @@ fn a_private_connection_may_come_and_go() {
 fn a_taken_network_is_avoided_and_a_chosen_one_is_kept() {
     let taken = |subnet: &str| {
         let occupied = OccupiedSubnet { subnet: subnet.parse().unwrap(), interface: name("eth0") };
-        PlatformEvent::Network(hn_types::network::NetworkView { occupied: vec![occupied], ..network() })
+        PlatformEvent::Network(NetworkView { occupied: vec![occupied], ..network() })
     };
     let mut world = World::new();
     world.platform(taken("192.168.137.0/24"));
@@ -291,7 +344,7 @@ fn a_view_that_still_shows_our_own_address_moves_nothing() {
 }
 
 /// `eth0` has this address besides.
-fn with_address(text: &str) -> hn_types::network::NetworkView {
+fn with_address(text: &str) -> NetworkView {
     let mut view = network();
     let address: hn_types::Subnet4 = text.parse().unwrap();
     view.links

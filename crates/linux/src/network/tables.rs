@@ -100,6 +100,16 @@ pub(crate) struct DefaultRow6 {
     pub(crate) gateway: Option<Ipv6Addr>,
 }
 
+/// One routing rule, as it meets a packet of this machine's own without a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RuleRow {
+    pub(crate) priority: u32,
+    /// The table it looks into; `None`: it lets no packet through.
+    pub(crate) table: Option<u32>,
+    /// Routes of at most so many bits do not count.
+    pub(crate) suppressed: Option<u32>,
+}
+
 /// Every interface of the network namespace.
 pub(crate) fn links(route: &Netlink) -> Result<Vec<LinkRow>, Refusal> {
     let mut rows = Vec::new();
@@ -148,6 +158,18 @@ pub(crate) fn routes(route: &Netlink) -> Result<Vec<RouteRow>, Refusal> {
     let mut rows = Vec::new();
     let body = [AF_INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     dump(route, GET_ROUTE, NEW_ROUTE, &body, |message| rows.extend(parse_route(message)))?;
+    Ok(rows)
+}
+
+/// The routing rules that this machine's own packets without a mark meet on their way anywhere, in their order.
+pub(crate) fn rules(route: &Netlink, ipv6: bool) -> Result<Vec<RuleRow>, Refusal> {
+    const GET_RULE: u16 = 34;
+    const NEW_RULE: u16 = 32;
+    let family = if ipv6 { AF_INET6 } else { AF_INET };
+    let mut rows = Vec::new();
+    let body = [family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    dump(route, GET_RULE, NEW_RULE, &body, |message| rows.extend(parse_rule(message)))?;
+    rows.sort_by_key(|rule| rule.priority);
     Ok(rows)
 }
 
@@ -377,6 +399,43 @@ pub(crate) fn parse_address6(message: &[u8]) -> Option<(u32, Subnet6)> {
     Some((read_u32(message, 4)?, Subnet6::new(local.or(other)?, prefix)?))
 }
 
+/// `struct fib_rule_hdr` and `FRA_*`; `None` for a rule that a packet of this machine's own without a mark, to nobody in
+/// particular, does not meet, or that nobody can say it of: those that ask for more than a mark.
+pub(crate) fn parse_rule(message: &[u8]) -> Option<RuleRow> {
+    const INVERTED: u32 = 2;
+    const TO_TABLE: u8 = 1;
+    /// `FR_ACT_BLACKHOLE`, `FR_ACT_UNREACHABLE`, `FR_ACT_PROHIBIT`.
+    const REFUSING: std::ops::RangeInclusive<u8> = 6..=8;
+    /// `FRA_SUPPRESS_PREFIXLEN` of a rule without it.
+    const NONE: u32 = u32::MAX;
+    let [_, to, from, service, table, _, _, action, ..] = *message else { return None };
+    let inverted = read_u32(message, 8)? & INVERTED != 0;
+    let mut row = RuleRow { priority: 0, table: Some(u32::from(table)), suppressed: None };
+    let (mut mark, mut mask) = (0, u32::MAX);
+    let mut asks = to != 0 || from != 0 || service != 0;
+    for (kind, value) in attributes(message.get(12..)?) {
+        match kind {
+            6 => row.priority = read_u32(value, 0)?,
+            10 => mark = read_u32(value, 0)?,
+            14 => row.suppressed = Some(read_u32(value, 0)?).filter(|length| *length != NONE),
+            15 => row.table = Some(read_u32(value, 0)?),
+            16 => mask = read_u32(value, 0)?,
+            // Source, destination, interfaces, tunnel, l3mdev, users, protocol, ports.
+            1 | 2 | 3 | 12 | 17 | 19 | 20 | 22 | 23 | 24 => asks = true,
+            _ => {}
+        }
+    }
+    let met = (mark & mask == 0) != inverted;
+    if asks || !met {
+        return None;
+    }
+    match action {
+        TO_TABLE => Some(row),
+        action if REFUSING.contains(&action) => Some(RuleRow { table: None, ..row }),
+        _ => None,
+    }
+}
+
 /// `struct rtmsg` of IPv6; `None` for anything but a default route that is alive.
 pub(crate) fn parse_default6(message: &[u8]) -> Option<DefaultRow6> {
     const DEAD_OR_DOWN: u32 = 1 | 16;
@@ -512,9 +571,36 @@ mod tests {
         assert_eq!(parse_default6(&message(UNICAST, 0, 16)), None, "no carrier");
     }
 
+    #[test]
+    fn only_rules_that_the_machines_own_packets_meet_are_read() {
+        let rule = |header: [u8; 12], extra: &[(u16, u32)]| {
+            let mut message = header.to_vec();
+            for (kind, value) in [(6, 32_765), (14, u32::MAX), (15, 51_820)].iter().chain(extra) {
+                attribute(&mut message, *kind, &value.to_ne_bytes());
+            }
+            parse_rule(&message)
+        };
+        let header = |action: u8, flags: u8| [AF_INET, 0, 0, 0, 252, 0, 0, action, flags, 0, 0, 0];
+        let row = RuleRow { priority: 32_765, table: Some(51_820), suppressed: None };
+        assert_eq!(rule(header(1, 0), &[]), Some(row));
+        assert_eq!(rule(header(1, 0), &[(10, 0xca6c)]), None, "with this mark");
+        assert_eq!(rule(header(1, 2), &[(10, 0xca6c), (16, u32::MAX)]), Some(row), "without it");
+        assert_eq!(rule(header(1, 0), &[(10, 1), (16, 0)]), Some(row), "a mask that asks for nothing");
+        assert_eq!(rule(header(1, 2), &[]), None, "never");
+        assert_eq!(rule(header(1, 0), &[(14, 0)]), Some(RuleRow { suppressed: Some(0), ..row }));
+        assert_eq!(rule(header(7, 0), &[]), Some(RuleRow { table: None, ..row }), "unreachable");
+        assert_eq!(rule(header(2, 0), &[]), None, "goto");
+        let from = [AF_INET, 0, 24, 0, 252, 0, 0, 1, 0, 0, 0, 0];
+        assert_eq!(rule(from, &[]), None);
+        for condition in [1, 2, 3, 17, 19, 20, 22, 23, 24] {
+            assert_eq!(rule(header(1, 0), &[(condition, 1)]), None, "{condition}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_message_breaks_a_parser(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse_rule(&bytes);
             let _ = parse_link(&bytes);
             let _ = parse_address(&bytes);
             let _ = parse_route(&bytes);

@@ -12,7 +12,9 @@ use hn_types::{
 };
 
 use crate::{
-    network::tables::{AddressRow, DefaultRow6, IFF_LOOPBACK, LOCAL, LinkRow, MAIN_TABLE, RouteRow, UNICAST},
+    network::tables::{
+        AddressRow, DefaultRow6, IFF_LOOPBACK, LOCAL, LinkRow, MAIN_TABLE, RouteRow, RuleRow, UNICAST,
+    },
     undo::Undo,
 };
 
@@ -28,7 +30,11 @@ pub(crate) struct Tables {
     pub(crate) wireless: BTreeSet<u32>,
     /// There is a PPPoE session on this machine.
     pub(crate) pppoe: bool,
+    /// Of IPv4, then of IPv6; empty on a kernel that has none.
+    pub(crate) rules: Vec<RuleRow>,
+    pub(crate) rules6: Vec<RuleRow>,
     pub(crate) resolvers: Vec<SocketAddr>,
+    pub(crate) behind_stub: Vec<SocketAddr>,
     pub(crate) host_name: String,
     pub(crate) defaults6: Vec<DefaultRow6>,
     pub(crate) addresses6: Vec<(u32, Subnet6)>,
@@ -133,7 +139,8 @@ pub(crate) fn compose(tables: &Tables, own: &Own) -> NetworkView {
         .collect();
     NetworkView {
         links,
-        default_route: default_route(&tables.routes).and_then(|index| names.get(&index).copied()),
+        default_route: default_route(&tables.rules, &tables.routes)
+            .and_then(|index| names.get(&index).copied()),
         ways: ways(&tables.routes, &names),
         steered: tables
             .routes
@@ -143,6 +150,7 @@ pub(crate) fn compose(tables: &Tables, own: &Own) -> NetworkView {
             .collect(),
         occupied: occupied(tables, own, &names),
         resolvers: tables.resolvers.clone(),
+        behind_stub: tables.behind_stub.clone(),
         host_name: tables.host_name.clone(),
         ipv6: ipv6(tables, own, &names),
     }
@@ -153,13 +161,18 @@ fn ipv6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Ipv6View {
     let Switches6 { available, disabled, forwarding: (all, default) } = &tables.switches6;
     let mut routes: Vec<_> = tables.defaults6.iter().filter(|route| !Steering::owns(route.table)).collect();
     routes.sort_by_key(|route| (route.table != MAIN_TABLE, route.metric));
-    let mut uplinks = Vec::new();
+    let whole = |table: u32| {
+        let mut all = routes.iter().filter(|route| route.table == table);
+        all.next().map(|route| route.interface)
+    };
+    let own_way = own_way(&tables.rules6, |table, suppressed| whole(table).filter(|_| suppressed.is_none()));
+    let mut uplinks: Vec<_> = own_way.and_then(|index| names.get(&index).copied()).into_iter().collect();
     let mut ways: Vec<Way6> = Vec::new();
     for route in routes {
         let Some(interface) = names.get(&route.interface).copied() else { continue };
         if !ways.iter().any(|way| way.interface == interface) {
             ways.push(Way6 { interface, gateway: route.gateway });
-            uplinks.extend((route.table == MAIN_TABLE).then_some(interface));
+            uplinks.extend(Some(interface).filter(|it| route.table == MAIN_TABLE && !uplinks.contains(it)));
         }
     }
     let steered = tables.defaults6.iter().filter(|route| Steering::owns(route.table));
@@ -168,10 +181,24 @@ fn ipv6(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Ipv6View {
         disabled: disabled.iter().copied().collect(),
         forwarding: *all && (!own.forwarding6 || *default),
         uplinks,
+        addressed: addressed(tables, own, names),
         addresses: addresses6(tables, own, names),
         ways,
         steered: steered.filter_map(|route| Some((route.table, *names.get(&route.interface)?))).collect(),
     }
+}
+
+/// IPv6 addresses that are not ours and valid beyond their link.
+fn addressed(tables: &Tables, own: &Own, names: &BTreeMap<u32, IfName>) -> Vec<(IfName, Subnet6)> {
+    let rows = tables.addresses6.iter().filter(|row| !own.addresses6.contains(row));
+    let beyond = rows.filter(|(_, subnet)| {
+        let address = subnet.address();
+        !address.is_unicast_link_local() && !address.is_loopback()
+    });
+    let mut found: Vec<_> =
+        beyond.filter_map(|(index, address)| Some((*names.get(index)?, *address))).collect();
+    found.sort_unstable();
+    found
 }
 
 /// Global addresses that are not ours.
@@ -253,12 +280,36 @@ const fn is_default(destination: Subnet4) -> bool {
     destination.prefix() <= 1
 }
 
-/// Where packets to the Internet go: the main table's default route with the lowest metric, or the interface
-/// over which a VPN laid both halves of it.
-fn default_route(routes: &[RouteRow]) -> Option<u32> {
+/// Where this machine's own packets to the Internet go: by the default route of the first table that a routing rule
+/// leads them to and that has one. VPNs have tables of their own, and rules before that of the main table.
+fn default_route(rules: &[RuleRow], routes: &[RouteRow]) -> Option<u32> {
+    own_way(rules, |table, suppressed| default_of(routes, table, suppressed))
+}
+
+/// The first that `way` finds by one of the rules, given its table and up to which length it passes over routes.
+fn own_way(rules: &[RuleRow], way: impl Fn(u32, Option<u32>) -> Option<u32>) -> Option<u32> {
+    if rules.is_empty() {
+        return way(MAIN_TABLE, None);
+    }
+    for rule in rules {
+        // What lets no packet through decides as well.
+        let found = way(rule.table?, rule.suppressed);
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// A table's default route with the lowest metric, or the interface over which a VPN laid both halves of it.
+fn default_of(routes: &[RouteRow], table: u32, suppressed: Option<u32>) -> Option<u32> {
     let main = || {
-        routes.iter().filter(|route| {
-            route.table == MAIN_TABLE && route.kind == UNICAST && route.interface != 0 && !route.dead
+        routes.iter().filter(move |route| {
+            route.table == table
+                && route.kind == UNICAST
+                && route.interface != 0
+                && !route.dead
+                && suppressed.is_none_or(|length| u32::from(route.destination.prefix()) > length)
         })
     };
     let halves = main().filter(|route| route.destination.prefix() == 1);
@@ -402,17 +453,33 @@ mod tests {
             route("0.0.0.0/0", 3, 0, 51820),
             RouteRow { dead: true, ..route("0.0.0.0/0", 4, 0, MAIN_TABLE) },
         ];
-        assert_eq!(default_route(&routes), Some(2));
-        assert_eq!(default_route(&routes[2..]), None);
+        assert_eq!(default_route(&[], &routes), Some(2));
+        assert_eq!(default_route(&[], &routes[2..]), None);
     }
 
     #[test]
     fn a_vpn_over_both_halves_is_the_default_route() {
         let low = route("0.0.0.0/1", 7, 0, MAIN_TABLE);
         let routes = [route("0.0.0.0/0", 1, 0, MAIN_TABLE), low];
-        assert_eq!(default_route(&routes), Some(1), "one half is not enough");
+        assert_eq!(default_route(&[], &routes), Some(1), "one half is not enough");
         let routes = [routes[0], low, route("128.0.0.0/1", 7, 0, MAIN_TABLE)];
-        assert_eq!(default_route(&routes), Some(7));
+        assert_eq!(default_route(&[], &routes), Some(7));
+    }
+
+    #[test]
+    fn a_vpn_with_a_rule_and_a_table_of_its_own_is_the_default_route() {
+        let rule = |priority, table, suppressed| RuleRow { priority, table, suppressed };
+        let routes = [route("0.0.0.0/0", 1, 0, MAIN_TABLE), route("0.0.0.0/0", 7, 0, 51820)];
+        let usual =
+            [rule(0, Some(255), None), rule(32_766, Some(MAIN_TABLE), None), rule(32_767, Some(253), None)];
+        assert_eq!(default_route(&usual, &routes), Some(1));
+        // As wg-quick and NetworkManager have it.
+        let nearer = rule(32_764, Some(MAIN_TABLE), Some(0));
+        let mut rules = vec![usual[0], nearer, rule(32_765, Some(51820), None), usual[1], usual[2]];
+        assert_eq!(default_route(&rules, &routes), Some(7));
+        assert_eq!(default_route(&rules, &routes[..1]), Some(1), "the tunnel is gone");
+        rules[2].table = None;
+        assert_eq!(default_route(&rules, &routes), None, "a rule that lets nothing through");
     }
 
     #[test]

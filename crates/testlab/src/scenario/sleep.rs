@@ -70,10 +70,9 @@ impl Logind {
         std::fs::write("/sys/power/pm_test", "freezer")?;
         std::fs::write("/sys/module/suspend/parameters/pm_test_delay", "2")?;
         let mut command = machine.command("dbus-daemon");
-        let dbus = Background::spawn(command.args(["--nofork", "--nopidfile"]).arg(format!(
-            "--config-file={}",
-            bus.display()
-        )))?;
+        let dbus = Background::spawn(
+            command.args(["--nofork", "--nopidfile"]).arg(format!("--config-file={}", bus.display())),
+        )?;
         wait::holds("the bus", SETTLE, || Ok(Path::new("/run/dbus/system_bus_socket").exists()))?;
         let elogind = Background::spawn(&mut machine.command("/lib/elogind/elogind"))?;
         wait::holds("logind", SETTLE, || Ok(machine.attempt("elogind-inhibit --list")?.status.success()))?;
@@ -141,7 +140,10 @@ fn announced(stage: &mut Stage) -> Result<()> {
         Ok(std::fs::read_to_string(&logind.diary).is_ok_and(|diary| diary.contains("post suspend")))
     })?;
     let diary = std::fs::read_to_string(&logind.diary)?;
-    ensure!(diary.contains("pre suspend") && !diary.contains("hnap"), "not stopped before the sleep:\n{diary}");
+    ensure!(
+        diary.contains("pre suspend") && !diary.contains("hnap"),
+        "not stopped before the sleep:\n{diary}"
+    );
     let kernel = stage.machine.run("dmesg")?.stdout;
     ensure!(kernel.contains("suspend debug: Waiting for 2 second"), "nobody slept:\n{kernel}");
     stage.say("slept, and nothing ran meanwhile");
@@ -178,7 +180,9 @@ fn unannounced(stage: &mut Stage) -> Result<()> {
     wait::holds("the end to be noticed", SETTLE, || {
         Ok(online.up.log().contains("as it does when the machine sleeps"))
     })
-    .with_context(|| format!("`up` says:\n{}\nhostednetd says:\n{}", online.up.log_end(), scene.product.log()))?;
+    .with_context(|| {
+        format!("`up` says:\n{}\nhostednetd says:\n{}", online.up.log_end(), scene.product.log())
+    })?;
     stage.say("noticed");
     returned(stage, &scene, &mut online)?;
     // A clock that is set while everything is well changes nothing.
