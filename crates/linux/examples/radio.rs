@@ -43,7 +43,8 @@ async fn run() -> Result<()> {
         | PlatformEvent::Service(_)
         | PlatformEvent::FirewallLost { .. }
         | PlatformEvent::FirewallBlocked(_)
-        | PlatformEvent::PortMap { .. } => {}
+        | PlatformEvent::PortMap { .. }
+        | PlatformEvent::Sleep(_) => {}
     });
     let dir = PathBuf::from(dir);
     std::fs::create_dir_all(&dir)?;

@@ -8,7 +8,7 @@ use hn_types::{
     view::HostedState,
 };
 
-use crate::world::{Behaviour, ROOT, USER, World, mac, out, over, pair, radio};
+use crate::world::{Behaviour, ROOT, USER, World, mac, over, pair, radio};
 
 const UNAVAILABLE: HostedState = HostedState::Unavailable;
 const IDLE: HostedState = HostedState::Idle;

@@ -331,7 +331,8 @@ mod tests {
                 | PlatformEvent::Service(_)
                 | PlatformEvent::FirewallLost { .. }
                 | PlatformEvent::FirewallBlocked(_)
-                | PlatformEvent::PortMap { .. } => {}
+                | PlatformEvent::PortMap { .. }
+                | PlatformEvent::Sleep(_) => {}
             }));
             let questions = control.clone();
             let session = Session {
