@@ -134,7 +134,7 @@ impl Portmap {
         if let Some(segment) = &mut plan.services.segment {
             let entries = public.map(|public| {
                 fixed_entries(public, (private, segment.address), around)
-                    .chain(self.table.iter().map(entry))
+                    .chain(self.table.iter().filter(|mapping| !mapping.peer).map(entry))
                     .collect()
             });
             segment.portmap = Some(Box::new(PortMapPlan {
@@ -142,7 +142,9 @@ impl Portmap {
                 name: around.host_name.split('.').next().unwrap_or_default().into(),
                 epoch: self.epoch,
                 uplink: self.uplink,
-                entries: entries.unwrap_or_else(|| self.table.iter().map(entry).collect()),
+                entries: entries.unwrap_or_else(|| {
+                    self.table.iter().filter(|mapping| !mapping.peer).map(entry).collect()
+                }),
                 answers: self.answers.clone(),
             }));
         }

@@ -11,6 +11,7 @@
 //! A name server or a guard that cannot have its port is reported and tried again; neither takes DHCP down.
 
 mod channel;
+mod flow;
 mod leases;
 mod portmap;
 mod ports;

@@ -211,6 +211,7 @@ impl Server {
                     external_port: peer.external_port,
                     lifetime_s: peer.lifetime_s,
                     nonce: peer.nonce,
+                    exists: false,
                 }));
             }
             pcp::Request::Map(map) => map,

@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket},
     num::NonZeroU16,
     time::Duration,
 };
@@ -12,6 +12,7 @@ use hn_testlab::{
     Tier, internet,
     lease::{Client, Lease},
     mirror::{INSIDE, reached, serving, tcp, udp},
+    ns::Namespace,
     require, wait,
     wired::{PORT, PRIVATE, PUBLIC, SETTLE, Wired},
 };
@@ -201,6 +202,82 @@ fn igd_next_and_crab_nat_get_what_they_ask_for() {
         scene.clients[0].enter(move || runtime().block_on(mapping.try_drop()).unwrap()).unwrap();
         closed("the dropped port", || udp(place, outside, 18_110));
     });
+}
+
+/// What a PEER (RFC 6887 §12) is answered: result, lifetime in seconds, and the port outside.
+fn peer(
+    device: &Namespace,
+    (lease, wished): (&Lease, u16),
+    inside: &UdpSocket,
+    far: SocketAddrV4,
+    nonce: u8,
+) -> (u8, u32, u16) {
+    let mapped = |address: Ipv4Addr| address.to_ipv6_mapped().octets();
+    let mut request = vec![2, 2, 0, 0];
+    request.extend(600_u32.to_be_bytes());
+    request.extend(mapped(lease.address));
+    request.extend([nonce; 12]);
+    request.extend([17, 0, 0, 0]);
+    request.extend(inside.local_addr().unwrap().port().to_be_bytes());
+    request.extend(wished.to_be_bytes());
+    request.extend(mapped(Ipv4Addr::UNSPECIFIED));
+    request.extend(far.port().to_be_bytes());
+    request.extend([0, 0]);
+    request.extend(mapped(*far.ip()));
+    let socket = socket(device, 0);
+    let answer = wait::until("an answer of PCP", SETTLE, || {
+        socket.send_to(&request, (router(lease), 5_351))?;
+        let mut answer = [0; 80];
+        Ok(socket.recv(&mut answer).ok().filter(|length| *length >= 60).map(|_| answer))
+    })
+    .unwrap();
+    assert_eq!(answer[..2], [2, 0x82]);
+    let port = u16::from_be_bytes([answer[42], answer[43]]);
+    (answer[3], u32::from_be_bytes(answer[4..8].try_into().unwrap()), port)
+}
+
+fn socket(place: &Namespace, port: u16) -> UdpSocket {
+    let socket = place.enter(move || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    socket
+}
+
+/// From where `text` arrives.
+fn arrived(at: &UdpSocket, text: &str) -> Option<SocketAddr> {
+    let mut heard = [0; 64];
+    let (length, from) = at.recv_from(&mut heard).ok()?;
+    assert_eq!(&heard[..length], text.as_bytes());
+    Some(from)
+}
+
+#[test]
+fn a_flow_keeps_its_port_outside_by_pcp_peer_and_lets_in_nobody_else() {
+    let Some((scene, lease)) = scene("") else { return };
+    let (outside, device) = (internet::UPLINK, &scene.clients[0]);
+    let far = socket(&scene.internet.place, 0);
+    let end = SocketAddrV4::new(internet::GATEWAY, far.local_addr().unwrap().port());
+    // Before its first packet: the flow gets the port that the device wishes.
+    let inside = socket(device, 0);
+    assert_eq!(peer(device, (&lease, 50_123), &inside, end, 1), (0, 600, 50_123));
+    far.send_to(b"first", (outside, 50_123)).unwrap();
+    assert_eq!(arrived(&inside, "first"), Some(end.into()), "its remote end may begin");
+    let stranger = socket(&scene.internet.place, 0);
+    stranger.send_to(b"stranger", (outside, 50_123)).unwrap();
+    assert_eq!(arrived(&inside, "stranger"), None, "and nobody else");
+    let fresh = socket(&scene.internet.place, 0);
+    let other = SocketAddrV4::new(internet::GATEWAY, fresh.local_addr().unwrap().port());
+    assert_eq!(peer(device, (&lease, 0), &inside, other, 1), (0, 600, 50_123), "one port for every flow");
+    inside.send_to(b"out", other).unwrap();
+    assert_eq!(arrived(&fresh, "out"), Some((outside, 50_123).into()));
+    // A flow that is there already: the answer is the port that the kernel gave it.
+    let later = socket(device, 0);
+    later.send_to(b"later", end).unwrap();
+    let from = wait::until("the packet of the later flow", SETTLE, || Ok(arrived(&far, "later"))).unwrap();
+    assert_eq!(peer(device, (&lease, 50_321), &later, end, 2), (0, 600, from.port()));
+    // Another's nonce: NOT_AUTHORIZED.
+    assert_eq!(peer(device, (&lease, 0), &inside, end, 3).0, 2);
+    let list = listed(&scene);
+    assert_eq!(list.as_array().unwrap().len(), 3, "the administrator sees every flow: {list}");
 }
 
 #[test]

@@ -99,6 +99,9 @@ pub enum MapAct {
         lifetime_s: u32,
         /// As for [`MapAdd::nonce`].
         nonce: [u8; 12],
+        /// The flow is there already, and `external_port` is the port it has outside. Whoever can look says so; the
+        /// engine never does.
+        exists: bool,
     },
 }
 

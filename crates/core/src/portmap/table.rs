@@ -58,6 +58,8 @@ pub(crate) struct Mapping {
     pub(crate) remotes: Vec<MapRemote>,
     pub(crate) until: Monotonic,
     pub(crate) pinhole: Option<u16>,
+    /// Only for the flow to its one remote end (PCP PEER): nobody lists, renews or removes it as a mapping.
+    pub(crate) peer: bool,
 }
 
 impl Mapping {
@@ -248,8 +250,21 @@ impl Table {
                 let id = self.pinhole(*pinhole, asking)?;
                 self.tell(id, ground, now)
             }
-            // Netfilter chooses the port of an outbound flow when its first packet comes.
-            MapAct::Peer { .. } => Err(MapRefusal::Unsupported),
+            MapAct::Peer { protocol, internal, remote, external_port, lifetime_s, nonce, exists } => {
+                let add = MapAdd {
+                    protocol: *protocol,
+                    internal: *internal,
+                    external_port: *external_port,
+                    exact: *exists,
+                    lifetime_s: *lifetime_s,
+                    nonce: Some(*nonce),
+                    name: String::new(),
+                    enabled: true,
+                    filter: MapFilter::default(),
+                };
+                let id = self.keep(request.origin, asking, &add, *remote, ground, now, random)?;
+                self.tell(id, ground, now)
+            }
         }
     }
 
@@ -278,8 +293,64 @@ impl Table {
         }
         self.room(asking, ground)?;
         let remotes = self.filtered(None, &add.filter, add.internal.ip())?;
-        let external_port = self.external_port(add, ground, random)?;
+        let external_port = self.external_port(add, false, ground, random)?;
         Ok(self.insert(origin, asking, add, external_port, remotes, None, ground, now))
+    }
+
+    /// The translation of one flow, new or renewed (RFC 6887 §12). It is a mapping for its remote end alone: what the
+    /// device sends there leaves by the port outside, and what comes from there is let in for as long as it lasts,
+    /// also after the kernel has forgotten the flow.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one mapping")]
+    fn keep(
+        &mut self,
+        origin: Origin,
+        asking: Owner,
+        add: &MapAdd,
+        remote: SocketAddr,
+        ground: &Ground<'_>,
+        now: Monotonic,
+        random: u32,
+    ) -> Result<u32, MapRefusal> {
+        may(asking, add.internal.ip(), ground)?;
+        // A neighbour is reached without us.
+        if ground.has(remote.ip()) {
+            return Err(MapRefusal::BadAddress);
+        }
+        let prefix = if remote.is_ipv4() { 32 } else { 128 };
+        let remotes = Vec::from([MapRemote { address: remote.ip(), prefix, port: remote.port() }]);
+        let same = self.held.values().find(|mapping| {
+            mapping.peer
+                && (mapping.protocol, mapping.internal) == (add.protocol, add.internal)
+                && mapping.remotes == remotes
+        });
+        if let Some(mapping) = same {
+            matches_nonce(mapping, add.nonce)?;
+            let (id, held) = (mapping.id, mapping.external_port);
+            // Another way out may have given the flow another port.
+            let port = if add.exact { self.external_port(add, true, ground, random)? } else { held };
+            self.renew(id, origin, asking, add, remotes, ground, now);
+            if let Some(mapping) = self.held.get_mut(&id) {
+                mapping.external_port = port;
+            }
+            return Ok(id);
+        }
+        let (external_port, pinhole) = if add.internal.is_ipv4() {
+            if !ground.up {
+                return Err(MapRefusal::NoUplink);
+            }
+            (self.external_port(add, true, ground, random)?, None)
+        } else {
+            if ground.routed.is_none() {
+                return Err(MapRefusal::Unsupported);
+            }
+            (add.internal.port(), Some(self.pinhole_number()?))
+        };
+        self.room(asking, ground)?;
+        let id = self.insert(origin, asking, add, external_port, remotes, pinhole, ground, now);
+        if let Some(mapping) = self.held.get_mut(&id) {
+            mapping.peer = true;
+        }
+        Ok(id)
     }
 
     /// The mapping of IPv4 that `add` renews.
@@ -287,11 +358,13 @@ impl Table {
         let found = match origin {
             Origin::Upnp => self.held.values().find(|mapping| {
                 !mapping.is_pinhole()
+                    && !mapping.peer
                     && (mapping.protocol, mapping.external_port) == (add.protocol, add.external_port)
             }),
             Origin::NatPmp | Origin::Pcp => {
                 let same = |mapping: &&Mapping| {
                     !mapping.is_pinhole()
+                        && !mapping.peer
                         && (mapping.protocol, mapping.internal) == (add.protocol, add.internal)
                 };
                 let own = self.held.values().find(|mapping| same(mapping) && mapping.origin == origin);
@@ -330,6 +403,7 @@ impl Table {
         let wished = self.filtered(None, &add.filter, add.internal.ip())?;
         let same = self.held.values().find(|mapping| {
             mapping.is_pinhole()
+                && !mapping.peer
                 && (mapping.protocol, mapping.internal) == (add.protocol, add.internal)
                 && (origin != Origin::Upnp || mapping.remotes == wished)
         });
@@ -373,6 +447,7 @@ impl Table {
             remotes,
             until: lasts(add, ground, now),
             pinhole,
+            peer: false,
         };
         self.held.insert(id, mapping);
         id
@@ -432,17 +507,34 @@ impl Table {
         if self.held.len() >= ground.policy.in_all { Err(MapRefusal::Full) } else { Ok(()) }
     }
 
-    /// The wished port outside, the internal one, or any.
-    fn external_port(&self, add: &MapAdd, ground: &Ground<'_>, random: u32) -> Result<u16, MapRefusal> {
+    /// The port that flows from the same internal one have outside, the wished one, the internal one, or any. `peer`:
+    /// for one flow, which shares the port of a mapping from the same internal one.
+    fn external_port(
+        &self,
+        add: &MapAdd,
+        peer: bool,
+        ground: &Ground<'_>,
+        random: u32,
+    ) -> Result<u16, MapRefusal> {
         let (protocol, internal) = (add.protocol, add.internal.port());
+        // Flows of one internal port look the same from outside (RFC 4787 REQ-1).
+        let same = |mapping: &Mapping| {
+            (mapping.peer || peer) && (mapping.protocol, mapping.internal) == (protocol, add.internal)
+        };
         let taken = |port: u16| {
             ground.fixed.contains(&(protocol, port))
                 || self.held.values().any(|mapping| {
-                    !mapping.is_pinhole() && (mapping.protocol, mapping.external_port) == (protocol, port)
+                    !mapping.is_pinhole()
+                        && (mapping.protocol, mapping.external_port) == (protocol, port)
+                        && !same(mapping)
                 })
         };
         let free = |port: u16| port != 0 && !ground.reserves(protocol, port) && !taken(port);
         let wished = add.external_port;
+        if peer && add.exact {
+            // What the kernel does is true, whatever is reserved.
+            return if taken(wished) { Err(MapRefusal::Conflict) } else { Ok(wished) };
+        }
         if wished != 0 && add.exact {
             return if ground.reserves(protocol, wished) {
                 Err(MapRefusal::Reserved)
@@ -455,8 +547,10 @@ impl Table {
         let (first, count) = (*CHOICE.start(), CHOICE.end() - CHOICE.start() + 1);
         let start = u16::try_from(random % u32::from(count)).unwrap_or_default();
         let choice = (0..count).map(|step| first + (start + step) % count);
-        [wished, internal]
+        let shared = self.held.values().find(|mapping| same(mapping)).map(|mapping| mapping.external_port);
+        shared
             .into_iter()
+            .chain([wished, internal])
             .chain(choice)
             .chain(1..first)
             .find(|port| free(*port))
@@ -506,6 +600,7 @@ impl Table {
                 let found = self.held.values().find(|mapping| {
                     let host = |remote: Ipv4Addr| mapping.remotes.iter().any(|end| end.address == remote);
                     !mapping.is_pinhole()
+                        && !mapping.peer
                         && (mapping.protocol, mapping.external_port) == (protocol, port)
                         && remote.map_or(mapping.remotes.is_empty(), host)
                 });
@@ -514,6 +609,7 @@ impl Table {
             MapWhich::ExternalRange { protocol, first, last } => {
                 let fits = |mapping: &&Mapping| {
                     !mapping.is_pinhole()
+                        && !mapping.peer
                         && mapping.protocol == protocol
                         && (first..=last).contains(&mapping.external_port)
                         && own(mapping)
@@ -523,13 +619,16 @@ impl Table {
             }
             MapWhich::Internal { protocol, port } => {
                 let internal = SocketAddr::new(asking.address, port);
-                let to = |mapping: &&Mapping| (mapping.protocol, mapping.internal) == (protocol, internal);
+                let to = |mapping: &&Mapping| {
+                    !mapping.peer && (mapping.protocol, mapping.internal) == (protocol, internal)
+                };
                 let made = self.held.values().find(|mapping| to(mapping) && mapping.origin == origin);
                 one(made.or_else(|| self.held.values().find(to)), made.is_some())
             }
             MapWhich::All { protocol } => {
                 let fits = |mapping: &&Mapping| {
                     mapping.origin == origin
+                        && !mapping.peer
                         && mapping.internal.ip() == asking.address
                         && protocol.is_none_or(|protocol| mapping.protocol == protocol)
                         && mapping.nonce == nonce
@@ -640,6 +739,72 @@ mod tests {
         assert_eq!(ask(&routed, mine, hole(neighbour, 80)), Err(MapRefusal::NotYours));
         let translated = ground(&policy, None, &nobody);
         assert_eq!(ask(&translated, mine, hole(DEVICE, 82)), Err(MapRefusal::Unsupported), "NAT66");
+    }
+
+    #[test]
+    fn a_flow_keeps_its_port_for_its_remote_end_alone() {
+        let (policy, nobody) = (PortMapPolicy::default(), |_| None);
+        let mut table = Table::default();
+        let ground = ground(&policy, None, &nobody);
+        let mut ask = |client: u8, act| {
+            let client = IpAddr::from([192, 168, 137, client]);
+            table.decide(&request(Origin::Pcp, client, act), &ground, Monotonic::ZERO, 0)
+        };
+        let inside = |client: u8| SocketAddr::from(([192, 168, 137, client], 4_000));
+        let flow = |client: u8, remote: u8, external_port: u16, exists: bool, nonce: u8| MapAct::Peer {
+            protocol: Protocol::Udp,
+            internal: inside(client),
+            remote: SocketAddr::from(([198, 51, 100, remote], 53)),
+            external_port,
+            lifetime_s: 600,
+            nonce: [nonce; 12],
+            exists,
+        };
+        let map = |client: u8, external_port: u16, exact: bool| {
+            MapAct::Add(MapAdd {
+                protocol: Protocol::Udp,
+                internal: inside(client),
+                external_port,
+                exact,
+                lifetime_s: 600,
+                nonce: Some([9; 12]),
+                name: String::new(),
+                enabled: true,
+                filter: MapFilter::default(),
+            })
+        };
+        let port = |told: Result<Mapped, MapRefusal>| told.map(|told| told.external.port());
+        assert_eq!(port(ask(9, flow(9, 7, 50_123, false, 1))), Ok(50_123), "as it wishes");
+        assert_eq!(port(ask(9, flow(9, 7, 50_124, false, 1))), Ok(50_123), "it is the same flow");
+        assert_eq!(port(ask(9, flow(9, 7, 0, false, 2))), Err(MapRefusal::Nonce));
+        assert_eq!(port(ask(9, flow(9, 8, 0, false, 2))), Ok(50_123), "one port inside, one outside");
+        assert_eq!(port(ask(9, map(9, 0, false))), Ok(50_123), "and so has a mapping");
+        assert_eq!(port(ask(8, flow(8, 7, 50_123, false, 3))), Ok(4_000), "taken by another device");
+        assert_eq!(
+            port(ask(8, flow(8, 8, 50_123, true, 3))),
+            Err(MapRefusal::Conflict),
+            "the kernel's choice"
+        );
+        assert_eq!(port(ask(8, flow(8, 8, 999, true, 3))), Ok(999), "the kernel's choice");
+        assert_eq!(port(ask(8, flow(8, 8, 998, true, 3))), Ok(998), "and when it chooses anew");
+        assert_eq!(port(ask(9, flow(8, 9, 0, false, 4))), Err(MapRefusal::NotYours));
+        let neighbour = MapAct::Peer {
+            protocol: Protocol::Udp,
+            internal: inside(9),
+            remote: inside(8),
+            external_port: 0,
+            lifetime_s: 600,
+            nonce: [5; 12],
+            exists: false,
+        };
+        assert_eq!(port(ask(9, neighbour)), Err(MapRefusal::BadAddress));
+        let end = MapAct::Remove { which: MapWhich::All { protocol: None }, nonce: Some([1; 12]) };
+        assert_eq!(ask(9, end), Err(MapRefusal::NotFound), "a flow is nothing that MAP ends");
+        let only = table
+            .iter()
+            .filter(|mapping| mapping.peer)
+            .all(|mapping| matches!(mapping.remotes.as_slice(), [MapRemote { prefix: 32, port: 53, .. }]));
+        assert!(only, "nobody else is let in");
     }
 
     #[test]

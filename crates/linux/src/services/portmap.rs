@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant as Clock},
 };
 
@@ -19,7 +19,7 @@ use hn_types::{
 };
 use tokio::time::Instant;
 
-use super::{Activity, Supervisor, channel::Breach, ports::Port, sound::legible};
+use super::{Activity, Supervisor, channel::Breach, flow::port_outside, ports::Port, sound::legible};
 use crate::{packet::portmap_sockets, ports::served};
 
 /// Requests that wait for their answers.
@@ -177,6 +177,17 @@ fn is_sound(act: &MapAct) -> bool {
     }
 }
 
+/// The port that the kernel has chosen for a flow that is there already is not to be wished.
+fn know_flow(act: &mut MapAct) {
+    let MapAct::Peer { protocol, internal, remote, external_port, exists, .. } = act else { return };
+    let found = match (*internal, *remote) {
+        (SocketAddr::V4(internal), SocketAddr::V4(remote)) => port_outside(*protocol, internal, remote),
+        (SocketAddr::V4(_) | SocketAddr::V6(_), _) => None,
+    };
+    *exists = found.is_some();
+    *external_port = found.unwrap_or(*external_port);
+}
+
 impl Supervisor {
     /// Tries for the sockets of port mapping that are not held and due.
     pub(super) fn take_portmap(&mut self, now: Instant) -> Result<(), Breach> {
@@ -278,6 +289,7 @@ impl Supervisor {
         let private = IpAddr::V4(segment.address.address());
         let portmap = &mut serving.portmap;
         portmap.ticket(&mut request);
+        know_flow(&mut request.act);
         let fresh = portmap.served.take().filter(|(at, _)| at.elapsed() < FRESH);
         let (at, ports) = fresh.unwrap_or_else(|| (Clock::now(), served(private)));
         portmap.served = Some((at, ports.clone()));
