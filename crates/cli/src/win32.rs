@@ -25,6 +25,9 @@ pub(crate) const fn text(number: u32) -> Option<&'static str> {
             "An attempt was made to establish a session to a network server, but there are already too many \
              sessions established to that server."
         }
+        1260 => {
+            "This program is blocked by group policy. For more information, contact your system administrator."
+        }
         1460 => "This operation returned because the timeout period expired.",
         1610 => "The configuration data for this product is corrupt. Contact your support personnel.",
         1816 => "Not enough quota is available to process this command.",

@@ -336,8 +336,9 @@ fn when_sharing_fails_the_cpp_program_leaves_the_pair_that_was_and_no_network() 
         world::wait("sharing changes", || {
             session.status().is_ok_and(|status| status.sharing.phase.as_str().ends_with("_pending"))
         });
-        world.console("release firewall");
+        // Said while the first step hangs, so that it is the second that fails.
         world.console("fail firewall the kernel refused");
+        world.console("release firewall");
         checks!(M139, M140: {
             let (lines, success) = start.end();
             assert!(!success);

@@ -64,6 +64,7 @@ typedef struct _GUID {
 #define ERROR_NOT_FOUND 1168
 #define ERROR_BAD_PROFILE 1206
 #define ERROR_REMOTE_SESSION_LIMIT_EXCEEDED 1220
+#define ERROR_ACCESS_DISABLED_BY_POLICY 1260
 #define ERROR_TIMEOUT 1460
 #define ERROR_BAD_CONFIGURATION 1610
 #define ERROR_INVALID_STATE 5023
@@ -356,6 +357,7 @@ static inline const char *hostednet_error_text(DWORD code) {
     case 1168: return "The named object does not exist.";
     case 1206: return "The stored profile of the network is damaged.";
     case 1220: return "There are too many sessions or commands.";
+    case 1260: return "The system denies the service what a step needs.";
     case 1460: return "A step did not end in time.";
     case 1610: return "The hosted network is not configured yet.";
     case 1816: return "A limit of the service is reached.";
