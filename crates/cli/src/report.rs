@@ -138,6 +138,9 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         if !ap.security_detail.is_empty() {
             row("", style.warn(&ap.security_detail));
         }
+        if !ap.isolation_detail.is_empty() {
+            row("", style.warn(&ap.isolation_detail));
+        }
     }
     if let (Some(interface), Some(bssid)) = (hosted.interface, hosted.bssid) {
         row("interface", format!("{interface} ({bssid})"));

@@ -27,6 +27,10 @@ use crate::{
     view::{ConnectionRole, ConnectionStatus, ConnectionView},
 };
 
+/// Of isolated devices behind a driver that relays by itself.
+const RELAYS: &str = "the firmware of this adapter is known to relay frames between its devices without asking this \
+                      machine; what passes by this machine is dropped";
+
 impl Core {
     /// Everything `status` prints.
     pub fn snapshot(&self, now: Now) -> Snapshot {
@@ -86,6 +90,7 @@ impl Core {
             security_detail: secured.detail,
             hidden: ap.hidden,
             isolated: ap.isolated,
+            isolation_detail: if ap.isolated && ap.radio.relays { RELAYS.into() } else { String::new() },
             radar_check,
         }
     }

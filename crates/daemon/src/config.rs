@@ -64,6 +64,8 @@ pub struct RawHostedNetwork {
     pub security: Option<String>,
     /// Try a weaker security when adapter, driver or hostapd cannot do the wished-for one.
     pub weaker_security: Option<bool>,
+    /// Believe what the driver advertises even where it is known to be broken.
+    pub trust_driver: Option<bool>,
     /// Hide the name, where nobody set anything else.
     pub hidden: Option<bool>,
     /// Keep devices from each other, where nobody set anything else.
@@ -250,6 +252,7 @@ impl Config {
                 radar: hosted_network.radar.unwrap_or(false),
                 strict: !hosted_network.fallback.unwrap_or(true),
                 weaker: hosted_network.weaker_security.unwrap_or(false),
+                trust_driver: hosted_network.trust_driver.unwrap_or(false),
             },
             access_point,
             resume: hosted_network.resume.unwrap_or(false),
@@ -454,6 +457,7 @@ mod tests {
         assert_eq!(config.radio.channel, Some(11));
         assert_eq!(config.radio.band, Some(BandWish::Ghz2));
         assert!(!config.radio.strict && !config.radio.radar && !config.radio.weaker);
+        assert!(!config.radio.trust_driver);
         assert_eq!(config.full_subnet.unwrap().to_string(), "10.9.8.1/24");
         let kept = ["private", "192.0.2.0/24", "2001:db8::/32", "eth1"].map(|text| text.parse().unwrap());
         assert_eq!(config.isolate_from, kept);
@@ -465,11 +469,12 @@ mod tests {
     fn the_access_point_is_configured() {
         let config = load(
             "[hosted_network]\nwidth = 40\nradar = true\nfallback = false\nsecurity = \"wpa3\"\nweaker_security = true\n\
-             hidden = true\nisolated = false\naddress = \"stable\"\n",
+             trust_driver = true\nhidden = true\nisolated = false\naddress = \"stable\"\n",
         )
         .unwrap();
         assert_eq!(config.radio.width, Some(Width::Mhz40));
         assert!(config.radio.strict && config.radio.radar && config.radio.weaker);
+        assert!(config.radio.trust_driver);
         let expected = ApSettings {
             security: Some(hn_types::wpa::Wpa::Wpa3),
             hidden: Some(true),

@@ -240,6 +240,8 @@ pub struct AccessPointView {
     pub hidden: bool,
     /// While active: devices do not reach each other.
     pub isolated: bool,
+    /// Why they may reach each other nevertheless, one sentence; empty when they do not, or when it is not isolated.
+    pub isolation_detail: String,
     /// While it listens for radar before it may begin.
     pub radar_check: Option<RadarCheckView>,
 }

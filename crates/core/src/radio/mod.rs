@@ -5,6 +5,7 @@
 //! row has no channel to spare, the access point takes the channel of the connected station.
 
 mod channel;
+mod quirk;
 mod refusal;
 mod security;
 
@@ -70,6 +71,8 @@ pub struct RadioWish {
     pub strict: bool,
     /// A weaker protection may take the place of one that adapter, driver or hostapd cannot do.
     pub weaker: bool,
+    /// What the driver advertises is believed even where it is known to be broken.
+    pub trust_driver: bool,
 }
 
 /// A radio on which an access point can run, and how.
@@ -103,6 +106,8 @@ pub struct RadioPlan {
     pub channel_switch: bool,
     /// What is missing for WPA3.
     pub lack: Option<Lack>,
+    /// The firmware relays frames between its stations, isolated or not.
+    pub relays: bool,
     /// SAE accepts several keys that are valid for everybody.
     pub many_passwords: bool,
     /// The connected station whose channel is shared.
@@ -268,6 +273,7 @@ fn adapter_plan(
     let no_channel = || Refusal::NoChannel { adapter: adapter.name.clone(), survey: Survey::default() };
     let beside = occupation.in_use.iter().find(|(frequency, _)| *frequency == frequency_mhz);
     let regulatory = adapter.regulatory;
+    let broken = |promise: fn(&str) -> bool| !wish.trust_driver && promise(&adapter.driver);
     Ok(RadioPlan {
         wiphy: adapter.wiphy,
         address: adapter.address,
@@ -282,7 +288,8 @@ fn adapter_plan(
         country: chosen.info.radar.then_some(regulatory.country),
         max_stations: adapter.max_ap_stations,
         channel_switch: adapter.channel_switch,
-        lack: lack(adapter.protection, view.authenticator),
+        lack: lack(adapter.protection, view.authenticator, broken(quirk::fails_management_frames)),
+        relays: broken(quirk::relays),
         many_passwords: view.authenticator.many_passwords,
         beside: beside.map(|(_, interface)| interface.name),
         detail,

@@ -17,6 +17,8 @@ pub enum Lack {
     Authenticator,
     /// The driver cannot protect management frames.
     ManagementFrames,
+    /// The driver says that it can, and devices fail to join (see [`super::quirk`]).
+    BrokenManagementFrames,
     /// The driver authenticates by itself and does not know SAE.
     Driver,
     /// The primary key is a raw one, or one that hostapd would take for something else.
@@ -33,6 +35,10 @@ impl Lack {
             Self::ManagementFrames | Self::Driver => {
                 "use another adapter, or run `hostednet settings set --security wpa2`"
             }
+            Self::BrokenManagementFrames => {
+                "use another adapter, run `hostednet settings set --security wpa2`, or set `trust_driver = true` in \
+                 hostednet.toml when the firmware of this one has learned it"
+            }
             Self::Key => {
                 "run `hostednet key refresh` for a passphrase, or `hostednet settings set --security wpa2`"
             }
@@ -45,18 +51,23 @@ impl fmt::Display for Lack {
         f.write_str(match self {
             Self::Authenticator => "hostapd was built without SAE",
             Self::ManagementFrames => "its driver cannot protect management frames",
+            Self::BrokenManagementFrames => {
+                "its driver is known to fail with the protected management frames it advertises"
+            }
             Self::Driver => "its driver authenticates by itself and does not know SAE",
             Self::Key => "the primary key is not a passphrase that SAE could use",
         })
     }
 }
 
-/// What of WPA3 an adapter lacks with this hostapd.
-pub(super) const fn lack(adapter: Protection, authenticator: Authenticator) -> Option<Lack> {
+/// What of WPA3 an adapter lacks with this hostapd. `broken`: it advertises protected management frames in vain.
+pub(super) const fn lack(adapter: Protection, authenticator: Authenticator, broken: bool) -> Option<Lack> {
     if !authenticator.sae {
         Some(Lack::Authenticator)
     } else if !adapter.management_frames {
         Some(Lack::ManagementFrames)
+    } else if broken {
+        Some(Lack::BrokenManagementFrames)
     } else if adapter.own_sme && !adapter.sae_offload {
         Some(Lack::Driver)
     } else {

@@ -199,6 +199,33 @@ fn failure_13_a_driver_that_cannot_what_it_advertises_gets_a_weaker_protection_o
 }
 
 #[test]
+fn failure_13_what_a_driver_is_known_to_break_is_not_used_unless_it_is_trusted() {
+    let world = |wpa, trust_driver| {
+        let mut config = Config::new("laptop", "0123456789abcdef");
+        config.access_point =
+            ApSettings { security: Some(wpa), isolated: Some(true), ..ApSettings::default() };
+        config.radio.trust_driver = trust_driver;
+        let mut world = World::with(config);
+        let mut view = with_station(None);
+        view.adapters[0].driver = "brcmfmac".into();
+        world.platform(PlatformEvent::Radio(view));
+        world
+    };
+    let failure = world(Wpa::Wpa3, false).root(Command::ForceStart).unwrap_err();
+    assert!(failure.cause.contains("known to fail"), "{failure:?}");
+    assert!(failure.remedy.contains("trust_driver"), "{failure:?}");
+    for (trusted, runs) in [(false, Wpa::Wpa2), (true, Wpa::Transition)] {
+        let mut world = world(Wpa::Transition, trusted);
+        world.root(Command::ForceStart).unwrap();
+        assert_eq!(world.applied.ap.as_ref().unwrap().wpa, runs);
+        let shown = world.snapshot().hosted_network.access_point;
+        assert_eq!((shown.security, shown.isolated), (Some(runs), true));
+        assert_eq!(shown.security_detail.contains("known to fail"), !trusted, "{shown:?}");
+        assert_eq!(shown.isolation_detail.contains("relay"), !trusted, "{shown:?}");
+    }
+}
+
+#[test]
 fn wpa3_that_is_impossible_is_refused_by_name() {
     let mut world = secured(Wpa::Wpa3, false);
     let mut old = with_station(None);
