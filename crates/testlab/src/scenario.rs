@@ -91,8 +91,10 @@ impl Outcome {
 /// Every scenario.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
+    // The longest are not last, so that machines that share them end at about the same time.
     [
         lab::SCENARIOS,
+        vpn::SCENARIOS,
         serve::SCENARIOS,
         keys::SCENARIOS,
         device::SCENARIOS,
@@ -101,7 +103,6 @@ pub fn all() -> Vec<Scenario> {
         leave::SCENARIOS,
         broken::SCENARIOS,
         air::SCENARIOS,
-        vpn::SCENARIOS,
         outage::SCENARIOS,
         sleep::SCENARIOS,
     ]
@@ -365,15 +366,22 @@ impl Scene {
     }
 }
 
-/// Plays scenarios one after the other, each in a process of its own, and writes their outcomes down as they
-/// come. Ends early with an [`unfinished`](Outcome::unfinished) one.
+/// Plays those scenarios that `take` says are this machine's one after the other, each in a process of its own, and
+/// writes their outcomes down as they come. Ends early with an [`unfinished`](Outcome::unfinished) one.
 ///
 /// # Errors
 /// Outside the VM, or if the results cannot be written. A failed scenario is an [`Outcome`], not an error.
-pub fn play_all(names: &[String], report: &mut dyn FnMut(&Outcome) -> Result<()>) -> Result<()> {
+pub fn play_all(
+    names: &[String],
+    take: &mut dyn FnMut(&str) -> Result<bool>,
+    report: &mut dyn FnMut(&Outcome) -> Result<()>,
+) -> Result<()> {
     ensure!(vm::inside(), "scenarios run inside the lab's VM");
     let own = std::env::current_exe()?;
     for name in names {
+        if !take(name)? {
+            continue;
+        }
         let started = Instant::now();
         // The host's file cannot be written from here: the lines travel with the outcome.
         let evidence = tempfile::NamedTempFile::new()?;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -392,10 +392,7 @@ impl<'a> Runner<'a> {
         self.programs()?;
         examples::build(self.workspace)?;
         let image = self.workspace.image()?;
-        let lanes = LANES.min(names.len());
-        let shares: Vec<Vec<String>> =
-            (0..lanes).map(|lane| names.iter().skip(lane).step_by(lanes).cloned().collect()).collect();
-        let outcomes = play(self.workspace, &image, &shares);
+        let outcomes = play(self.workspace, &image, &names)?;
         for name in &names {
             let test = Test { package: LAB.to_owned(), name: name.clone() };
             match outcomes.get(name) {
@@ -415,33 +412,14 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Plays each share of the scenarios in a machine of its own, all at the same time.
-fn play(workspace: &Workspace, image: &Image, shares: &[Vec<String>]) -> BTreeMap<String, Outcome> {
-    let processors = if shares.len() > 1 { 1 } else { 2 };
-    std::thread::scope(|scope| {
-        let lanes: Vec<_> = shares
-            .iter()
-            .enumerate()
-            .map(|(lane, names)| scope.spawn(move || play_share(workspace, image, lane, processors, names)))
-            .collect();
-        lanes
-            .into_iter()
-            .flat_map(|lane| lane.join().unwrap_or_default())
-            .map(|outcome| (outcome.name.clone(), outcome))
-            .collect()
-    })
-}
-
-/// Plays `names` in one machine. A scenario without an outcome was never reached.
-fn play_share(
-    workspace: &Workspace,
-    image: &Image,
-    lane: usize,
-    processors: u32,
-    names: &[String],
-) -> Vec<Outcome> {
-    let out = workspace.target().join("lab").join(format!("lane{lane}"));
+/// Plays the scenarios in several machines at the same time; each takes the next one that no other has taken.
+fn play(workspace: &Workspace, image: &Image, names: &[String]) -> Result<BTreeMap<String, Outcome>> {
+    let lanes = LANES.min(names.len());
+    let processors = if lanes > 1 { 1 } else { 2 };
+    let out = workspace.target().join("lab").join("out");
     let _ = std::fs::remove_dir_all(&out);
+    let taken = out.join("taken");
+    std::fs::create_dir_all(&taken).with_context(|| format!("cannot make {}", taken.display()))?;
     let machine = Machine {
         hardware: Hardware::radios(1),
         processors,
@@ -449,30 +427,54 @@ fn play_share(
         out: Some(out.clone()),
         ..Machine::default()
     };
+    Ok(std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes)
+            .map(|lane| format!("machine {lane}"))
+            .map(|lane| {
+                let (machine, out) = (&machine, &out);
+                scope.spawn(move || play_lane(workspace, image, machine, out, &lane, names))
+            })
+            .collect();
+        lanes
+            .into_iter()
+            .flat_map(|lane| lane.join().unwrap_or_default())
+            .map(|outcome| (outcome.name.clone(), outcome))
+            .collect()
+    }))
+}
+
+/// Plays what `machine` takes of `names`. A scenario without an outcome was never reached.
+fn play_lane(
+    workspace: &Workspace,
+    image: &Image,
+    machine: &Machine,
+    out: &Path,
+    lane: &str,
+    names: &[String],
+) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::new();
-    let mut rest = names;
-    // A scenario may want another boot: the machine is then started again with it and what is left.
+    // A scenario may want another boot: the machine is then started again, goes on with it, and takes more.
+    let mut again = String::new();
     loop {
         let mut command = vec![workspace.programs().join("lab").into_os_string(), "run".into()];
-        command.extend(rest.iter().map(Into::into));
-        match machine.run(image, &command, &mut workspace::to_stdout) {
+        command.extend([lane, again.as_str()].map(Into::into));
+        command.extend(names.iter().map(Into::into));
+        let ended = machine.run(image, &command, &mut workspace::to_stdout);
+        let results = std::fs::read_to_string(out.join(format!("{lane}.jsonl"))).unwrap_or_default();
+        let all: Vec<Outcome> = results.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let fresh = all.len() - outcomes.len().min(all.len());
+        outcomes = all;
+        match ended {
             Ok(ended) if ended.status == 0 => say(&format!(
-                "machine {lane}: {} scenarios in {:.0} s, of which {:.1} s boot",
-                rest.len(),
+                "{lane}: {fresh} scenarios in {:.0} s, of which {:.1} s boot",
                 ended.total.as_secs_f64(),
                 ended.boot.as_secs_f64()
             )),
-            Ok(ended) => say(&format!("machine {lane}: the scenarios ended with {}", ended.status)),
-            Err(error) => say(&format!("machine {lane}: {error:#}")),
+            Ok(ended) => say(&format!("{lane}: the scenarios ended with {}", ended.status)),
+            Err(error) => say(&format!("{lane}: {error:#}")),
         }
-        let results = std::fs::read_to_string(out.join("results.jsonl")).unwrap_or_default();
-        let all: Vec<Outcome> = results.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let fresh = all.len() > outcomes.len();
-        outcomes = all;
-        let again = outcomes.last().filter(|last| fresh && last.unfinished);
-        let at = again.and_then(|last| rest.iter().position(|name| *name == last.name));
-        match at.and_then(|at| rest.get(at..)) {
-            Some(left) => rest = left,
+        match outcomes.last().filter(|last| fresh > 0 && last.unfinished) {
+            Some(last) => again.clone_from(&last.name),
             None => return whole(outcomes),
         }
     }

@@ -1,7 +1,7 @@
 //! `lab`: what runs inside the lab's VM. `cargo xtask test t3` and `cargo xtask demo` start it there.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,24 +28,31 @@ fn run() -> Result<()> {
             Ok(())
         }
         Some(("play", [name])) => scenario::play(scenario::find(name)?),
-        Some(("run", names)) => play_all(names),
+        Some(("run", [lane, again, names @ ..])) => play_all(lane, again, names),
         Some(("demo", [])) => {
             demo::tell(Path::new(vm::OUT), std::env::var("LAB_COLOR").is_ok_and(|value| value == "1"))
         }
-        _ => bail!("usage: lab demo | list | play SCENARIO | run SCENARIO..."),
+        _ => bail!("usage: lab demo | list | play SCENARIO | run LANE AGAIN SCENARIO..."),
     }
 }
 
-/// Plays each scenario and appends its outcome, one JSON object a line, to `results.jsonl` for the host; an earlier
-/// boot may have begun it.
-fn play_all(names: &[String]) -> Result<()> {
-    let path = Path::new(vm::OUT).join("results.jsonl");
+/// Plays each scenario that no other machine has taken, and appends its outcome, one JSON object a line, to
+/// `LANE.jsonl` for the host. An earlier boot of this machine has taken and begun `again`.
+fn play_all(lane: &str, again: &str, names: &[String]) -> Result<()> {
+    let out = Path::new(vm::OUT);
+    let path = out.join(format!("{lane}.jsonl"));
     let mut results = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(&path)
         .with_context(|| format!("cannot write {}", path.display()))?;
-    scenario::play_all(names, &mut |outcome| {
+    // Whoever makes the folder has it: the host's file system decides that for all machines.
+    let mut take = |name: &str| match std::fs::create_dir(out.join("taken").join(name)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(name == again),
+        Err(error) => Err(error).with_context(|| format!("cannot take {name}")),
+    };
+    scenario::play_all(names, &mut take, &mut |outcome| {
         let word = match (&outcome.failure, outcome.unfinished) {
             (Some(_), _) => "FAIL",
             (None, true) => "BOOT",
