@@ -79,6 +79,9 @@ const TOGETHER: &[&str] = &["hn-daemon", "hostednet", "hn-cli", "hn-wlanapi", "h
 const LAB: &str = "hn-testlab";
 /// How many machines with radios run at a time. Scenarios mostly wait, so two fill two cores.
 const LANES: usize = 2;
+/// How many tests with namespaces run at a time. They wait for timers of protocols and of real daemons nine tenths of
+/// their time; `.config/nextest.toml` says the same where nextest is asked by hand.
+const NAMESPACES: &str = "4";
 /// For one lane of scenarios.
 const LANE_LIMIT: Duration = Duration::from_secs(3000);
 
@@ -288,6 +291,9 @@ impl<'a> Runner<'a> {
         ]);
         let level = if self.evidence.is_some() { "pass" } else { "fail" };
         command.args(["--status-level", level, "--final-status-level", "fail", "--hide-progress-bar"]);
+        if tier == Wanted::T2 {
+            command.args(["--test-threads", NAMESPACES]);
+        }
         command.args(["-E", &nextest_expression(expression, self.filter, only.as_deref())]);
         self.judge(&name, command, nextest_line)
     }
