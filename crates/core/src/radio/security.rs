@@ -17,7 +17,7 @@ pub enum Lack {
     Authenticator,
     /// The driver cannot protect management frames.
     ManagementFrames,
-    /// The driver says that it can, and devices fail to join (see [`super::quirk`]).
+    /// The driver says that it can, and devices fail to join (see `quirk`).
     BrokenManagementFrames,
     /// The driver authenticates by itself and does not know SAE.
     Driver,

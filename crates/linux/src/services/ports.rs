@@ -60,6 +60,9 @@ impl Sockets6 {
     }
 }
 
+/// How long a program may take to start anew.
+const RETURNS: Duration = Duration::from_secs(5);
+
 /// A port that may be held by somebody else.
 pub(super) struct Port<T> {
     pub(super) held: Option<T>,
@@ -67,12 +70,14 @@ pub(super) struct Port<T> {
     pub(super) reported: Option<String>,
     pub(super) retry: Backoff,
     pub(super) retry_at: Option<Instant>,
+    /// Since when it is free after somebody else had it.
+    free_since: Option<Instant>,
 }
 
 impl<T> Port<T> {
     pub(super) const fn new() -> Self {
         let retry = Backoff::new(Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(30));
-        Self { held: None, reported: None, retry, retry_at: None }
+        Self { held: None, reported: None, retry, retry_at: None, free_since: None }
     }
 
     /// Nobody holds it and it is time to try.
@@ -86,9 +91,21 @@ impl<T> Port<T> {
         self.reported = Some(String::new());
     }
 
+    /// Whether it may be taken now that it is free. Whoever had it may only be starting anew, and would not find it
+    /// again: a program that wants the port of every address does not share it with us.
+    fn is_left(&mut self, now: Instant) -> bool {
+        if self.reported.as_deref().unwrap_or_default().is_empty() {
+            return true;
+        }
+        let left_at = *self.free_since.get_or_insert(now) + RETURNS;
+        self.retry_at = Some(left_at);
+        left_at <= now
+    }
+
     /// It cannot be had, for now.
     pub(super) fn lose(&mut self, cause: String, now: Instant) {
         self.held = None;
+        self.free_since = None;
         self.retry_at = Some(now + self.retry.next());
         self.reported = Some(cause);
     }
@@ -130,12 +147,14 @@ impl Supervisor {
         let guard = &mut serving.guard;
         if guard.held.is_none() && guard.retry_at.is_none_or(|at| at <= now) {
             let cause = match dhcp_guard(interface) {
-                Ok(socket) => {
+                Ok(socket) if guard.is_left(now) => {
                     guard.held = Some(socket);
                     guard.retry_at = None;
                     String::new()
                 }
+                Ok(_) => guard.reported.clone().unwrap_or_default(),
                 Err(error) => {
+                    guard.free_since = None;
                     guard.retry_at = Some(now + guard.retry.next());
                     error.cause()
                 }
@@ -297,5 +316,26 @@ impl Supervisor {
             }
         }
         self.report_ipv6();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_had_is_taken_when_it_stays_free() {
+        let now = Instant::now();
+        let mut port = Port::<()>::new();
+        assert!(port.is_left(now), "nobody had it");
+        port.lose("held".to_owned(), now);
+        assert!(!port.is_left(now) && !port.is_due(now));
+        // Asked sooner, by a new plan.
+        port.retry_at = Some(now);
+        assert!(!port.is_left(now + RETURNS / 2));
+        assert!(port.is_due(now + RETURNS) && port.is_left(now + RETURNS));
+        // It came back.
+        port.lose("held".to_owned(), now);
+        assert!(!port.is_left(now + RETURNS));
     }
 }
