@@ -524,6 +524,9 @@ fn wg_quick(stage: &mut Stage) -> Result<()> {
     ensure!(seen(&client)?.is_empty(), "online although the tunnel is gone");
     ensure!(heard.packets().is_empty(), "past the tunnel:\n{}", heard.packets().join("\n"));
     stage.say("killed, and the tunnel gone");
+    // With the address nobody answers who has it; the device is one that does not ask again.
+    let router = stage.machine.mac(WIRED.1)?;
+    client.ip(&format!("neigh replace {HOST} lladdr {router} nud permanent dev {}", WIRED.0))?;
     scene.product.undo(&stage.machine)?;
     air.await_each(TRIES, SETTLE)?;
     ensure!(seen(&client)?.is_empty(), "online although everything was undone");
