@@ -2,10 +2,11 @@
 //!
 //! * The **packet socket** is bound to one interface and filtered in the kernel to DHCP requests and ARP, so
 //!   that neither other traffic nor other interfaces reach the worker.
-//! * The **guard** holds UDP port 67 of the interface and never reads: without it the kernel would answer every
-//!   DHCP request with "port unreachable", and its `EADDRINUSE` tells that another DHCP server is at work.
-//! * Both exist for IPv6, too: router solicitations and DHCPv6 requests, and UDP port 547. That guard also joins the
-//!   groups that devices speak to, so that switches and radios deliver what they say.
+//! * UDP port 67 of the interface is asked for and let go at once: its `EADDRINUSE` tells that another DHCP server is at
+//!   work. It is not held, since whoever wants that port of every address shares it with nobody; the firewall keeps
+//!   the kernel from answering "port unreachable".
+//! * IPv6 has both, too: router solicitations and DHCPv6 requests, and UDP port 547. Besides, a socket without a port
+//!   is in the **groups** that devices speak to, so that switches and radios deliver what they say.
 //! * On the **uplink** a packet socket takes router advertisements, neighbour discovery and what DHCPv6 servers
 //!   answer; its guard holds UDP port 546 there.
 //! * The **DNS sockets** are bound to port 53 of the private address on the private interface, and nowhere else. Where
@@ -240,36 +241,42 @@ impl PortError {
     }
 }
 
-/// The guard of UDP port 67.
-pub(crate) fn dhcp_guard(interface: IfName) -> Result<OwnedFd, PortError> {
-    let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, DHCP_SERVER);
-    let make = || {
-        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
-        attach_filter(socket.as_fd(), &NOTHING)?;
-        bind_to_device(&socket, interface)?;
-        bind(&socket, &address)?;
-        // Having found it free, we let a server have it that comes later and serves other interfaces.
-        set_socket_reuseaddr(&socket, true)?;
-        Ok(socket)
+/// Whether nobody else serves DHCP (`any`: 0.0.0.0) or DHCPv6 (`::`) on the interface.
+///
+/// # Errors
+///
+/// `Taken` when somebody does.
+pub(crate) fn dhcp_port(interface: IfName, any: IpAddr) -> Result<(), PortError> {
+    let (family, port) = match any {
+        IpAddr::V4(_) => (AddressFamily::INET, DHCP_SERVER),
+        IpAddr::V6(_) => (AddressFamily::INET6, DHCP6_SERVER),
     };
-    make().map_err(|error| port_error(Transport::Udp, address.into(), interface, &error))
+    let address = SocketAddr::new(any, port);
+    let ask = || {
+        let socket = socket_with(family, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
+        if any.is_ipv6() {
+            set_ipv6_v6only(&socket, true)?;
+        }
+        bind_to_device(&socket, interface)?;
+        Ok(bind(&socket, &address)?)
+    };
+    ask().map_err(|error| port_error(Transport::Udp, address, interface, &error))
 }
 
-/// The guard of UDP port 547, a member of the groups that devices speak to.
-pub(crate) fn dhcp6_guard(interface: IfName, index: u32) -> Result<OwnedFd, PortError> {
-    let address = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, DHCP6_SERVER, 0, 0);
+/// A member of the groups that devices speak to, while it is open. It has no port and hears nothing itself.
+///
+/// # Errors
+///
+/// What the system answered.
+pub(crate) fn dhcp6_groups(interface: IfName, index: u32) -> Result<OwnedFd, DriverError> {
     let make = || {
         let socket = socket_with(AddressFamily::INET6, SocketType::DGRAM, nonblocking(), Some(ipproto::UDP))?;
-        attach_filter(socket.as_fd(), &NOTHING)?;
-        set_ipv6_v6only(&socket, true)?;
-        bind_to_device(&socket, interface)?;
-        bind(&socket, &address)?;
         for group in [ALL_ROUTERS, ALL_DHCP_SERVERS] {
             set_ipv6_add_membership(&socket, &group, index)?;
         }
         Ok(socket)
     };
-    make().map_err(|error| port_error(Transport::Udp, address.into(), interface, &error))
+    make().map_err(|error: io::Error| failure("join the groups of devices", interface, &error))
 }
 
 /// The sockets of the name server.
@@ -301,7 +308,7 @@ pub(crate) fn dns_sockets(interface: IfName, address: IpAddr) -> Result<DnsSocke
         let _ = set_socket_recv_buffer_size_force(&socket, DNS_BUFFER);
         let _ = set_socket_send_buffer_size(&socket, DNS_BUFFER);
         bind(&socket, &SocketAddr::new(address, port))?;
-        // As for the guard.
+        // Having found it free, we let a server have it that comes later and serves other interfaces.
         set_socket_reuseaddr(&socket, true)?;
         Ok(socket)
     };

@@ -8,7 +8,8 @@
 //! too long, or speaks of what is not its own ends it. A worker that ends is started again, the first time at once,
 //! then with growing pauses, and is given the segment anew; it takes up its leases from the journal.
 //!
-//! A name server or a guard that cannot have its port is reported and tried again; neither takes DHCP down.
+//! A name server that cannot have its port and a DHCP server of others are reported and tried again; neither takes DHCP
+//! down.
 
 mod channel;
 mod flow;
@@ -217,7 +218,8 @@ struct Serving {
     leases: LeaseFile,
     /// A rewrite of the journal is under way.
     compacting: bool,
-    guard: Port<OwnedFd>,
+    /// UDP port 67, which is asked for and not held.
+    dhcp: Port<()>,
     dns: Port<()>,
     ipv6: Sockets6,
     portmap: PortMaps,
@@ -279,9 +281,9 @@ impl Supervisor {
         // Whoever holds a port may have been asked to leave.
         if let Activity::Running(serving) = &mut self.activity {
             serving.dns.retry_at = serving.dns.retry_at.map(|_| Instant::now());
-            serving.guard.retry_at = serving.guard.retry_at.map(|_| Instant::now());
-            let Sockets6 { frames, guard, dns, .. } = &mut serving.ipv6;
-            for at in [&mut frames.retry_at, &mut guard.retry_at, &mut dns.retry_at] {
+            serving.dhcp.retry_at = serving.dhcp.retry_at.map(|_| Instant::now());
+            let Sockets6 { frames, groups, dhcp, dns, .. } = &mut serving.ipv6;
+            for at in [&mut frames.retry_at, &mut groups.retry_at, &mut dhcp.retry_at, &mut dns.retry_at] {
                 *at = at.map(|_| Instant::now());
             }
             serving.portmap.hurry(Instant::now());
@@ -385,7 +387,7 @@ impl Supervisor {
             generation,
             leases,
             compacting: false,
-            guard: Port::new(),
+            dhcp: Port::new(),
             dns: Port::new(),
             ipv6: Sockets6::new(),
             portmap: PortMaps::new(generation),
@@ -401,7 +403,7 @@ impl Supervisor {
         self.tell(&ToWorker::Stop { generation }, &[])
     }
 
-    /// Leaves whatever is served, closing the guard.
+    /// Leaves whatever is served.
     fn abandon_serving(&mut self, next: Activity) {
         if let Activity::Running(serving) | Activity::Starting { serving, .. } =
             mem::replace(&mut self.activity, next)
@@ -649,8 +651,8 @@ impl Supervisor {
             self.worker.as_ref().filter(|worker| !worker.ready).map(|worker| worker.began + READY_WITHIN);
         let waiting = self.waiting.as_ref().map(|waiting| waiting.deadline);
         let (activity, ports) = match &self.activity {
-            Activity::Idle => (None, [None; 8]),
-            Activity::Stopping { deadline, .. } => (Some(*deadline), [None; 8]),
+            Activity::Idle => (None, [None; 9]),
+            Activity::Stopping { deadline, .. } => (Some(*deadline), [None; 9]),
             Activity::Starting { serving, deadline } => (Some(*deadline), serving.retries()),
             Activity::Running(serving) => (None, serving.retries()),
         };
@@ -684,12 +686,13 @@ impl Supervisor {
 }
 
 impl Serving {
-    const fn retries(&self) -> [Option<Instant>; 8] {
-        let Sockets6 { frames, guard, dns, uplink, .. } = &self.ipv6;
+    const fn retries(&self) -> [Option<Instant>; 9] {
+        let Sockets6 { frames, groups, dhcp, dns, uplink, .. } = &self.ipv6;
         let [portmap, portmap6] = self.portmap.retries();
-        let (guard6, dns6) = (guard.retry_at, dns.retry_at);
-        let own = [self.guard.retry_at, self.dns.retry_at];
-        [own[0], own[1], frames.retry_at, guard6, dns6, uplink.retry_at, portmap, portmap6]
+        let (dhcp6, dns6) = (dhcp.retry_at, dns.retry_at);
+        let own = [self.dhcp.retry_at, self.dns.retry_at];
+        let others = [frames.retry_at, groups.retry_at, uplink.retry_at];
+        [own[0], own[1], dhcp6, dns6, others[0], others[1], others[2], portmap, portmap6]
     }
 }
 

@@ -17,8 +17,11 @@ const OUTWARD: CtStates = CtStates::NEW.or(CtStates::ESTABLISHED).or(CtStates::R
 const INWARD: CtStates = CtStates::ESTABLISHED.or(CtStates::RELATED);
 /// States in which the host does not answer to its private address from elsewhere.
 pub(crate) const UNASKED: CtStates = CtStates::NEW.or(CtStates::INVALID).or(CtStates::UNTRACKED);
-/// The number of ICMPv6.
+/// The numbers of ICMPv6 and UDP.
 const ICMPV6: u8 = 58;
+const UDP: u8 = 17;
+/// RFC 2131 §4.1.
+const DHCP_SERVER: u16 = 67;
 /// The loopback interface has this index in every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -388,7 +391,20 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         let ipv6 = self.segment.ipv6.and_then(|ipv6| Subnet6::new(ipv6.address.address(), 128));
         let ipv4 = ipv4.map(|address| self.own([Match::Ipv4, Match::Address(Side::Out, address)]));
         let ipv6 = ipv6.map(|address| self.own([Match::Ipv6, Match::Address6(Side::Out, address)]));
-        ipv4.into_iter().chain(ipv6).collect()
+        let served = self.segment.subnet.map(|_| self.served());
+        ipv4.into_iter().chain(ipv6).chain(served).collect()
+    }
+
+    /// The DHCP server hears the frames. Behind it nobody else is asked, and the kernel does not answer a device that
+    /// renews its lease that nobody is at this port.
+    fn served(&self) -> Rule {
+        let private = self.private();
+        let statements = vec![
+            on(Side::In, Op::Is, Compared::Name(private)),
+            Statement::Match(Match::Ipv4),
+            Statement::Match(Match::Port(UDP, DHCP_SERVER)),
+        ];
+        dropped(statements, format!("DHCP of {private}, heard before"))
     }
 
     fn own(&self, address: [Match; 2]) -> Rule {

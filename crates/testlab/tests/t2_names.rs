@@ -4,9 +4,10 @@
 
 use anyhow::Result;
 use hn_testlab::internet::{LONG_NAME, WEB, WEB_NAME};
+use hn_testlab::lease::{self, Client};
 use hn_testlab::neighbour::{self, Machine, Neighbour, OWN_ANSWER, OWN_NAME};
 use hn_testlab::state::SystemState;
-use hn_testlab::wired::{PRIVATE, SETTLE};
+use hn_testlab::wired::{PORT, PRIVATE, SETTLE};
 use hn_testlab::{Tier, require, wait};
 
 const GATEWAY: &str = "192.168.137.1";
@@ -69,6 +70,52 @@ fn failure_4_dnsmasq_at_port_53_of_every_address_takes_neither_addresses_nor_nam
 #[test]
 fn failure_4_unbound_at_port_53_of_every_address_takes_neither_addresses_nor_names_from_devices() {
     devices_have_names_whoever_holds_the_port(neighbour::unbound);
+}
+
+#[test]
+fn failure_4_a_dhcp_server_that_starts_while_we_share_finds_its_port_free_and_gives_our_devices_nothing() {
+    if require(Tier::Namespaces).is_missing() {
+        return;
+    }
+    let mut machine = Machine::new().unwrap();
+    machine.scene.product.start(&machine.scene.router).unwrap();
+    machine.scene.share(&[PRIVATE[0]]).unwrap();
+    machine.online().unwrap();
+    // Nobody holds port 67, and yet a device that renews its lease is not told so.
+    let renew = format!(
+        "import socket,time
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.connect(('{GATEWAY}',PORT))
+s.send(b'renew'); time.sleep(0.5); s.send(b'renew')"
+    );
+    let said = |machine: &Machine, port: &str| {
+        let client = &machine.scene.clients[0];
+        client
+            .command("python3")
+            .args(["-c", &renew.replace("PORT", port)])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    assert!(said(&machine, "67") && !said(&machine, "66"));
+    // It takes the port of every address, and shares it with nobody.
+    let leases = machine.scene.router.files().join("dnsmasq.leases").display().to_string();
+    machine
+        .daemon(&format!(
+            "exec dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --log-facility=- --port=0 \
+             --dhcp-range=192.168.137.10,192.168.137.20 --dhcp-leasefile={leases}"
+        ))
+        .unwrap();
+    wait::holds("dnsmasq at its port", SETTLE, || {
+        Ok(machine.scene.router.run("ss -Hlunp sport = :67")?.stdout.contains("dnsmasq"))
+    })
+    .unwrap_or_else(|error| panic!("{error}\n{}", machine.said()));
+    // A device asks anew, of every server there is.
+    let client = &machine.scene.clients[0];
+    let lease = lease::ask(Client::Udhcpc, client, PORT, SETTLE).unwrap();
+    assert_eq!(lease.server, GATEWAY.parse().ok(), "{lease:?}");
+    machine.online().unwrap();
+    assert!(!machine.said().contains("DHCPDISCOVER"), "it has heard our device: {}", machine.said());
 }
 
 #[test]

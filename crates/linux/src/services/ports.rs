@@ -2,7 +2,11 @@
 //!
 //! None of them takes DHCP down, and none of IPv6 anything of IPv4.
 
-use std::{net::Ipv6Addr, os::fd::OwnedFd, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    os::fd::OwnedFd,
+    time::Duration,
+};
 
 use hn_ports::services::ToWorker;
 use hn_types::{
@@ -15,7 +19,7 @@ use super::{Activity, Supervisor, channel::Breach, sound::legible};
 use crate::{
     network::{interface, link_local},
     packet::{
-        DnsSockets, dhcp_guard, dhcp6_guard, dns_sockets, packet_socket6, uplink_guard6, uplink_socket6,
+        DnsSockets, dhcp_port, dhcp6_groups, dns_sockets, packet_socket6, uplink_guard6, uplink_socket6,
     },
 };
 
@@ -32,7 +36,9 @@ fn open_uplink(name: IfName) -> Result<(Option<MacAddr>, Ipv6Addr, OwnedFd), Str
 pub(super) struct Sockets6 {
     /// Of router advertisements and DHCPv6.
     pub(super) frames: Port<()>,
-    pub(super) guard: Port<OwnedFd>,
+    pub(super) groups: Port<OwnedFd>,
+    /// Of DHCPv6, which is asked for and not held.
+    pub(super) dhcp: Port<()>,
     pub(super) dns: Port<()>,
     /// The packet socket of the uplink, with its guard, and which uplink it is of.
     pub(super) uplink: Port<(IfName, Option<OwnedFd>)>,
@@ -44,7 +50,8 @@ impl Sockets6 {
     pub(super) const fn new() -> Self {
         Self {
             frames: Port::new(),
-            guard: Port::new(),
+            groups: Port::new(),
+            dhcp: Port::new(),
             dns: Port::new(),
             uplink: Port::new(),
             reported: String::new(),
@@ -53,15 +60,12 @@ impl Sockets6 {
 
     /// Why it does not work as a whole; empty when it does.
     pub(super) fn cause(&self) -> String {
-        let causes = [&self.frames.reported, &self.guard.reported, &self.dns.reported];
+        let causes = [&self.frames.reported, &self.groups.reported, &self.dhcp.reported, &self.dns.reported];
         let causes: Vec<_> =
             causes.into_iter().flatten().filter(|cause| !cause.is_empty()).cloned().collect();
         causes.join("; ")
     }
 }
-
-/// How long a program may take to start anew.
-const RETURNS: Duration = Duration::from_secs(5);
 
 /// A port that may be held by somebody else.
 pub(super) struct Port<T> {
@@ -70,14 +74,12 @@ pub(super) struct Port<T> {
     pub(super) reported: Option<String>,
     pub(super) retry: Backoff,
     pub(super) retry_at: Option<Instant>,
-    /// Since when it is free after somebody else had it.
-    free_since: Option<Instant>,
 }
 
 impl<T> Port<T> {
     pub(super) const fn new() -> Self {
         let retry = Backoff::new(Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(30));
-        Self { held: None, reported: None, retry, retry_at: None, free_since: None }
+        Self { held: None, reported: None, retry, retry_at: None }
     }
 
     /// Nobody holds it and it is time to try.
@@ -91,21 +93,9 @@ impl<T> Port<T> {
         self.reported = Some(String::new());
     }
 
-    /// Whether it may be taken now that it is free. Whoever had it may only be starting anew, and would not find it
-    /// again: a program that wants the port of every address does not share it with us.
-    fn is_left(&mut self, now: Instant) -> bool {
-        if self.reported.as_deref().unwrap_or_default().is_empty() {
-            return true;
-        }
-        let left_at = *self.free_since.get_or_insert(now) + RETURNS;
-        self.retry_at = Some(left_at);
-        left_at <= now
-    }
-
     /// It cannot be had, for now.
     pub(super) fn lose(&mut self, cause: String, now: Instant) {
         self.held = None;
-        self.free_since = None;
         self.retry_at = Some(now + self.retry.next());
         self.reported = Some(cause);
     }
@@ -144,26 +134,17 @@ impl Supervisor {
         };
         let mut reports = Vec::new();
         let interface = serving.segment.interface;
-        let guard = &mut serving.guard;
-        if guard.held.is_none() && guard.retry_at.is_none_or(|at| at <= now) {
-            let cause = match dhcp_guard(interface) {
-                Ok(socket) if guard.is_left(now) => {
-                    guard.held = Some(socket);
-                    guard.retry_at = None;
-                    String::new()
-                }
-                Ok(_) => guard.reported.clone().unwrap_or_default(),
-                Err(error) => {
-                    guard.free_since = None;
-                    guard.retry_at = Some(now + guard.retry.next());
-                    error.cause()
-                }
-            };
-            // That it works is only worth saying after it did not.
-            if guard.reported.as_deref().unwrap_or_default() != cause {
-                reports.push(ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort, cause: cause.clone() });
+        let dhcp = &mut serving.dhcp;
+        if dhcp.is_due(now) {
+            let before = dhcp.reported.take().unwrap_or_default();
+            match dhcp_port(interface, Ipv4Addr::UNSPECIFIED.into()) {
+                Ok(()) => dhcp.take(()),
+                Err(error) => dhcp.lose(error.cause(), now),
             }
-            guard.reported = Some(cause);
+            // That it works is only worth saying after it did not.
+            if let Some(cause) = dhcp.reported.clone().filter(|cause| *cause != before) {
+                reports.push(ServiceEvent::Trouble { kind: ServiceTrouble::DhcpPort, cause });
+            }
         }
         let dns = &mut serving.dns;
         let mut sockets = None;
@@ -209,11 +190,17 @@ impl Supervisor {
         let (interface, index) = (serving.segment.interface, serving.index);
         let (generation, mac) = (serving.generation, serving.mac);
         let mut commands = Vec::new();
-        let Sockets6 { frames, guard, dns, .. } = &mut serving.ipv6;
-        if guard.is_due(now) {
-            match dhcp6_guard(interface, index) {
-                Ok(socket) => guard.take(socket),
-                Err(error) => guard.lose(error.cause(), now),
+        let Sockets6 { frames, groups, dhcp, dns, .. } = &mut serving.ipv6;
+        if groups.is_due(now) {
+            match dhcp6_groups(interface, index) {
+                Ok(socket) => groups.take(socket),
+                Err(error) => groups.lose(error.to_string(), now),
+            }
+        }
+        if dhcp.is_due(now) {
+            match dhcp_port(interface, Ipv6Addr::UNSPECIFIED.into()) {
+                Ok(()) => dhcp.take(()),
+                Err(error) => dhcp.lose(error.cause(), now),
             }
         }
         if led_past
@@ -316,26 +303,5 @@ impl Supervisor {
             }
         }
         self.report_ipv6();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_that_somebody_had_is_taken_when_it_stays_free() {
-        let now = Instant::now();
-        let mut port = Port::<()>::new();
-        assert!(port.is_left(now), "nobody had it");
-        port.lose("held".to_owned(), now);
-        assert!(!port.is_left(now) && !port.is_due(now));
-        // Asked sooner, by a new plan.
-        port.retry_at = Some(now);
-        assert!(!port.is_left(now + RETURNS / 2));
-        assert!(port.is_due(now + RETURNS) && port.is_left(now + RETURNS));
-        // It came back.
-        port.lose("held".to_owned(), now);
-        assert!(!port.is_left(now + RETURNS));
     }
 }
