@@ -207,6 +207,27 @@ fn a_failed_up_names_step_cause_and_remedy() {
 }
 
 #[test]
+fn failure_13_status_tells_people_what_a_driver_cannot_though_it_says_so() {
+    let world = World::new();
+    world.ok(&["settings", "set", "--security", "transition", "--isolate=yes"]);
+    world.ok(&["start"]);
+    let shown = world.ok(&["status"]);
+    assert!(shown.contains("devices isolated from each other"), "{shown}");
+    assert!(!shown.contains("known to fail") && !shown.contains("relay"), "{shown}");
+    world.ok(&["stop"]);
+    assert_eq!(world.console("adapter driver brcmfmac"), "ok");
+    world.ok(&["start"]);
+    let lines = world.ok(&["status"]);
+    let mut after = lines.lines().skip_while(|line| !line.trim_start().starts_with("security"));
+    assert!(after.next().unwrap().ends_with("WPA2, devices isolated from each other"), "{lines}");
+    assert!(after.next().unwrap().contains("known to fail"), "{lines}");
+    assert!(after.next().unwrap().contains("relay"), "{lines}");
+    let json = world.json(&["status", "--json"]);
+    let told = json["hosted_network"]["isolation_detail"].as_str().unwrap().to_owned();
+    assert!(lines.contains(&told), "{told} is not in\n{lines}");
+}
+
+#[test]
 fn exit_statuses_are_the_contract() {
     let world = World::new();
     assert_eq!(world.fails(&["no-such-verb"]).0, 2);

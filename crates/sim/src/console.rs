@@ -6,6 +6,7 @@
 //! traffic MAC UP DOWN                     a device that is counted sent and got so many bytes
 //! leave MAC [timeout]                     it leaves
 //! adapter on|off                          the Wi-Fi adapter is plugged in or removed
+//! adapter driver NAME                     it is another one, whose driver has this name
 //! switch soft|hard on|off                 a radio switch is switched
 //! station MHZ|none                        the machine's own station is on another channel, or not connected
 //! sleep                                   the machine is about to sleep
@@ -97,6 +98,7 @@ fn act(line: &str, world: &RefCell<World>, hung: &Hung) -> Result<String, String
         }
         ["traffic", mac, up, down] => world.traffic(parse_mac(mac)?, parse_bytes(up)?, parse_bytes(down)?)?,
         ["leave", mac, rest @ ..] => world.leave(parse_mac(mac)?, rest.first() == Some(&"timeout"))?,
+        ["adapter", "driver", name] => world.set_driver(name)?,
         ["adapter", state] => world.set_adapter(parse_state(state)?),
         ["switch", kind @ ("soft" | "hard"), state] => {
             world.set_switch(*kind == "hard", !parse_state(state)?)?;

@@ -344,6 +344,12 @@ impl World {
         self.events.emit(PlatformEvent::Radio(self.radio_view()));
     }
 
+    pub(crate) fn set_driver(&mut self, name: &str) -> Result<(), String> {
+        name.clone_into(&mut self.adapter.as_mut().ok_or("there is no adapter")?.driver);
+        self.events.emit(PlatformEvent::Radio(self.radio_view()));
+        Ok(())
+    }
+
     pub(crate) fn set_switch(&mut self, hard: bool, blocked: bool) -> Result<(), String> {
         let adapter = self.adapter.as_mut().ok_or("there is no adapter")?;
         if hard {
