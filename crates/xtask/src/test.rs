@@ -77,7 +77,7 @@ const ALL: [Wanted; 4] = [Wanted::T0, Wanted::T1, Wanted::T2, Wanted::T3];
 /// Packages whose own tests need the simulated platform: tier T1.
 const TOGETHER: &[&str] = &["hn-daemon", "hostednet", "hn-cli", "hn-wlanapi", "hn-hnetcfg"];
 const LAB: &str = "hn-testlab";
-/// How many machines with radios run at a time. Scenarios mostly wait, so two fill two cores.
+/// How many machines with radios run at a time. Emulating one processor each, they keep two cores busy.
 const LANES: usize = 2;
 /// How many tests with namespaces run at a time. They wait for timers of protocols and of real daemons nine tenths of
 /// their time; `.config/nextest.toml` says the same where nextest is asked by hand.
