@@ -653,7 +653,10 @@ impl Core {
                     self.channel_changed(started.frequency_mhz);
                 }
             }
-            Ok(EffectDone::Counted(counts)) => self.counted(&counts, now),
+            Ok(EffectDone::Counted(counts)) => {
+                self.firewall_applied();
+                self.counted(&counts, now);
+            }
             Ok(EffectDone::Done) => {
                 if finished.lane == Step::Firewall {
                     self.firewall_applied();

@@ -5,12 +5,13 @@ use std::time::Duration;
 use hn_core::Command;
 use hn_types::{
     Step,
+    device::DeviceCount,
     observed::{Obstacle, PlatformEvent},
     plan::FirewallPlan,
     view::{Event, SharingMode, SharingPhase},
 };
 
-use crate::world::{Behaviour, World, over, pair};
+use crate::world::{Behaviour, World, mac, over, pair};
 
 /// The platform reports it, whether or not it is so.
 fn notice(world: &mut World) {
@@ -57,6 +58,16 @@ fn rules_that_were_flushed_are_put_back_at_once_and_that_is_said() {
     assert_eq!(view.rules_restored, 1);
     assert!(view.detail.is_empty());
     assert_eq!(world.core.poll_timeout(), None, "nothing goes on");
+}
+
+#[test]
+fn that_rules_are_back_is_said_when_what_they_counted_comes_with_the_answer() {
+    let mut world = shared();
+    world.counts = vec![DeviceCount::new(mac(1))];
+    world.flush();
+    world.run();
+    assert!(matches!(said(&mut world).as_slice(), [one] if one.contains("put back")));
+    assert_eq!(world.snapshot().sharing.rules_restored, 1);
 }
 
 #[test]
