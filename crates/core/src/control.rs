@@ -20,6 +20,7 @@ use hn_types::{
     Step, StoredSettings, Subnet4,
     device::{DeviceChange, DeviceCount, DevicePlan, DevicePort, DeviceRule},
     network::NetworkView,
+    plan::Counts,
     settings::Reservation,
     view::{DeviceView, Event},
 };
@@ -299,8 +300,9 @@ impl Core {
     // --- what devices use -----------------------------------------------------------------------
 
     /// What the firewall has counted.
-    pub(crate) fn counted(&mut self, counts: &[DeviceCount], now: Monotonic) {
-        for count in counts {
+    pub(crate) fn counted(&mut self, counts: &Counts, now: Monotonic) {
+        self.portmap_passed(&counts.pinholes);
+        for count in &counts.devices {
             let Some(device) = self.settings.devices.iter().find(|device| device.mac == count.mac) else {
                 continue;
             };
@@ -328,7 +330,7 @@ impl Core {
                 self.accounts.store_at.get_or_insert(now + STORE_EVERY);
             }
         }
-        if !self.firewall_counts() {
+        if !counts.devices.is_empty() && !self.firewall_counts() {
             // The table is gone, and with it the last chance to ask.
             self.accounts.store_now = true;
         }
@@ -398,7 +400,7 @@ impl Core {
     pub(crate) fn count_if_due(&mut self, now: Monotonic) {
         if self.accounts.poll_at.is_some_and(|at| at <= now) {
             self.accounts.poll_at = Some(now + self.config.device_poll);
-            self.lanes.count_devices(now, &mut self.out);
+            self.lanes.ask_counts(now, &mut self.out);
         }
     }
 

@@ -1,11 +1,8 @@
 //! What the core wants done, and the one ordered queue it says it in.
 
-use alloc::vec::Vec;
-
 use hn_types::{
     Failure, MacAddr, Step, StoredSettings,
-    device::DeviceCount,
-    plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
+    plan::{ApPlan, ApStarted, Counts, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
     view::Event,
 };
 
@@ -66,7 +63,7 @@ pub enum Effect {
     /// End the association of this station. It may come back at once.
     Disconnect(MacAddr),
     /// Answer [`EffectDone::Counted`]. Fails when the table of single devices is not there.
-    CountDevices,
+    Count,
 }
 
 impl Effect {
@@ -81,7 +78,7 @@ impl Effect {
             | Self::Disconnect(_) => Step::Radio,
             Self::Links(_) => Step::Links,
             Self::Forwarding(_) => Step::Forwarding,
-            Self::Firewall(_) | Self::CountDevices => Step::Firewall,
+            Self::Firewall(_) | Self::Count => Step::Firewall,
             Self::Services(_) => Step::Services,
             Self::Save(_) => Step::Store,
         }
@@ -95,8 +92,8 @@ pub enum EffectDone {
     Done,
     /// To [`Effect::StartAp`] and [`Effect::MoveAp`].
     ApStarted(ApStarted),
-    /// To [`Effect::CountDevices`], and to [`Effect::Firewall`] when devices are or were counted.
-    Counted(Vec<DeviceCount>),
+    /// To [`Effect::Count`], and to [`Effect::Firewall`] when something is or was counted.
+    Counted(Counts),
 }
 
 /// What comes out of the core, in the one order that counts.

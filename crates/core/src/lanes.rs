@@ -229,7 +229,7 @@ impl Lanes {
     /// When something has to be done without anybody saying so.
     pub(crate) fn wake(&self) -> Option<(Monotonic, &'static str)> {
         let poll = self.poll.as_ref().map(|poll| (poll.deadline, "deadline of a station poll"));
-        let count = self.count.as_ref().map(|count| (count.deadline, "deadline of device counters"));
+        let count = self.count.as_ref().map(|count| (count.deadline, "deadline of the counters"));
         let mut first = poll.into_iter().chain(count).min_by_key(|(at, _)| *at);
         each_lane!(self, lane => {
             if let Some(wake) = lane.wake()
@@ -361,15 +361,15 @@ impl Lanes {
         self.poll.as_ref().is_some_and(|poll| poll.number == number)
     }
 
-    /// Asks for what devices used if the firewall has nothing better to do.
-    pub(crate) fn count_devices(&mut self, now: Monotonic, out: &mut VecDeque<Output>) {
+    /// Asks what was counted if the firewall has nothing better to do.
+    pub(crate) fn ask_counts(&mut self, now: Monotonic, out: &mut VecDeque<Output>) {
         if self.firewall.busy() || self.count.is_some() {
             return;
         }
         let number = self.number();
         self.count = Some(Poll { number, deadline: now + POLL_DEADLINE });
         let id = EffectId { number, lane: Step::Firewall };
-        out.push_back(Output::Effect { id, effect: Effect::CountDevices });
+        out.push_back(Output::Effect { id, effect: Effect::Count });
     }
 
     /// The rules of single devices are not there; those of everybody are.
@@ -379,7 +379,12 @@ impl Lanes {
         }
     }
 
-    /// Whether this was the question for what devices used, answered in time or not.
+    /// Whether the firewall has been asked what it counted and may still answer in time.
+    pub(crate) const fn counting(&self) -> bool {
+        self.count.is_some()
+    }
+
+    /// Whether this was the question for what was counted, answered in time or not.
     pub(crate) fn was_counting(&mut self, id: EffectId) -> bool {
         self.count.take_if(|count| count.number == id.number).is_some()
             || self.missed_count.take_if(|missed| *missed == id.number).is_some()

@@ -25,8 +25,8 @@ use hn_types::{
     ErrorCode, Failure, IfName, MacAddr, Monotonic, Now, Reason, Subnet4, Subnet6,
     network::NetworkView,
     observed::Counter,
-    plan::{Pinhole, PortForward, PortMapPlan},
-    portmap::{MapAnswer, MapEntry, MapRefusal, MapRequest, MapUplink},
+    plan::{Pinhole, PinholeCount, PortForward, PortMapPlan},
+    portmap::{MapAct, MapAnswer, MapEntry, MapRefusal, MapRequest, MapUplink},
     settings::{MappingTarget, PortMapping, Protocol},
     view::{PortMapView, Refused},
 };
@@ -85,6 +85,8 @@ pub(crate) struct Portmap {
     overflowed: u64,
     /// What the worker dropped.
     dropped: Vec<Counter>,
+    /// The firewall was asked what pinholes have counted, for the next group.
+    asked_counts: bool,
 }
 
 impl Portmap {
@@ -252,6 +254,11 @@ impl Core {
         self.portmap.dropped = dropped.collect();
     }
 
+    /// What has come in by pinholes.
+    pub(crate) fn portmap_passed(&mut self, counts: &[PinholeCount]) {
+        self.portmap.table.passed(counts);
+    }
+
     /// Nobody, or somebody else, has an address.
     pub(crate) fn portmap_lease(&mut self, address: IpAddr, holder: Option<MacAddr>) {
         match holder {
@@ -343,6 +350,17 @@ impl Core {
         if !resting || self.job.is_some() || !self.queue.is_empty() || self.portmap.asks.is_empty() {
             return false;
         }
+        // Who looks at a pinhole is told what it has counted by then.
+        let looks = |ask: &Ask| matches!(ask.request.act, MapAct::Look { .. });
+        if self.portmap.asks.iter().take(GROUP).any(looks) {
+            if !core::mem::replace(&mut self.portmap.asked_counts, true) {
+                self.lanes.ask_counts(now, &mut self.out);
+            }
+            if self.lanes.counting() {
+                return false;
+            }
+        }
+        self.portmap.asked_counts = false;
         let fixed = self.fixed_ports(place.public);
         self.portmap.answers.clear();
         for _ in 0..GROUP {

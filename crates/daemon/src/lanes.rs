@@ -163,7 +163,7 @@ impl Executor {
             Effect::Links(plan) => hand(&self.links, id, plan),
             Effect::Forwarding(plan) => hand(&self.forwarding, id, plan),
             Effect::Firewall(plan) => hand(&self.firewall, id, FirewallJob::Apply(Box::new(plan))),
-            Effect::CountDevices => hand(&self.firewall, id, FirewallJob::Count),
+            Effect::Count => hand(&self.firewall, id, FirewallJob::Count),
             Effect::Disconnect(station) => hand(&self.radio, id, RadioJob::Disconnect(station)),
             Effect::Services(plan) => hand(&self.services, id, plan),
             Effect::Save(settings) => hand(&self.store, id, settings),

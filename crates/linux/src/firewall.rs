@@ -26,8 +26,7 @@ use hn_nft::{
 use hn_ports::{Changed, EventSink, Firewall};
 use hn_types::{
     DriverError, DriverErrorKind, IfName,
-    device::DeviceCount,
-    plan::{FirewallPlan, FirewallSegment},
+    plan::{Counts, FirewallPlan, FirewallSegment},
 };
 use netlink_sys::Socket;
 use rustix::{
@@ -38,7 +37,7 @@ use rustix::{
     },
 };
 
-use self::{anchor::Anchor, device::Devices, watch::Watch};
+use self::{anchor::Anchor, device::Devices, pinhole::Pinholes, watch::Watch};
 use crate::{
     neighbour::{bus::SystemBus, firewalld::Firewalld, manager::Manager},
     netlink::{NETFILTER, errno_text},
@@ -48,6 +47,7 @@ use crate::{
 mod anchor;
 mod device;
 pub(crate) mod foreign;
+mod pinhole;
 mod watch;
 
 /// How long the kernel may take for one answer. It answers at once or something holds its lock.
@@ -84,6 +84,7 @@ pub struct LinuxFirewall {
     /// The segments in force, which were looked at when they began.
     held: Vec<FirewallSegment>,
     devices: Devices,
+    pinholes: Pinholes,
     anchor: Anchor,
     /// Who is told when somebody else changes the table.
     events: Option<EventSink>,
@@ -105,6 +106,7 @@ impl LinuxFirewall {
             made: Made::default(),
             held: Vec::new(),
             devices: Devices::default(),
+            pinholes: Pinholes::default(),
             anchor: Anchor::default(),
             events: None,
             watch: None,
@@ -256,7 +258,10 @@ impl Firewall for LinuxFirewall {
         if without {
             changed = self.devices.apply(&plan.devices).await?;
         }
-        if self.install(&Ruleset::of(plan, index)).await? == Changed::Yes {
+        self.pinholes.read();
+        let table = self.install(&Ruleset::of(plan, index)).await?;
+        self.pinholes.hold(&plan.pinholes, table == Changed::Yes);
+        if table == Changed::Yes {
             changed = Changed::Yes;
         }
         self.anchor.apply(Ruleset::anchor(plan)).await;
@@ -275,12 +280,13 @@ impl Firewall for LinuxFirewall {
         Ok(changed)
     }
 
-    async fn count(&mut self) -> Result<Vec<DeviceCount>, DriverError> {
-        self.devices.count()
+    async fn count(&mut self) -> Result<Counts, DriverError> {
+        self.pinholes.read();
+        Ok(Counts { devices: self.devices.count()?, pinholes: self.pinholes.counts() })
     }
 
-    fn counted(&self) -> Vec<DeviceCount> {
-        self.devices.counts()
+    fn counted(&self) -> Counts {
+        Counts { devices: self.devices.counts(), pinholes: self.pinholes.counts() }
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::{string::String, vec, vec::Vec};
 use hn_types::{Subnet4, Subnet6};
 
 use crate::{
-    ruleset::{Compared, CtStates, Match, Op, Side, Statement, Verdict},
+    ruleset::{Compared, CtStates, Direction, Match, Op, Side, Statement, Verdict},
     wire::{Malformed, Writer, as_array, attribute::LIST_ELEMENT, attributes, be32, pick, text_of},
 };
 
@@ -19,6 +19,8 @@ const VERDICT_REGISTER: u32 = 0;
 const SECOND_REGISTER: u32 = 2;
 /// `NFT_CT_STATUS`, and in it `IPS_DST_NAT`.
 const CT_STATUS: u32 = 2;
+/// `NFT_CT_DIRECTION`, one byte.
+const CT_DIRECTION: u32 = 1;
 const REDIRECTED: u32 = 0x20;
 /// `IPS_ASSURED` in the same.
 const ASSURED: u32 = 0x04;
@@ -88,6 +90,8 @@ pub(crate) enum Expression {
     CtState,
     /// `[ ct load status => reg 1 ]`.
     CtStatus,
+    /// `[ ct load direction => reg 1 ]`.
+    CtDirection,
     /// `[ ct load dst_ip => reg 1 , dir reply ]`.
     CtReplyDestination,
     /// `[ meta set mark with reg 1 ]`.
@@ -202,6 +206,10 @@ impl Expression {
             }),
             Self::CtStatus => element(w, "ct", |w| {
                 w.number(2, CT_STATUS);
+                w.number(1, REGISTER);
+            }),
+            Self::CtDirection => element(w, "ct", |w| {
+                w.number(2, CT_DIRECTION);
                 w.number(1, REGISTER);
             }),
             Self::CtReplyDestination => element(w, "ct", |w| {
@@ -339,6 +347,7 @@ impl Expression {
                 match (key.and_then(be32).filter(|_| register(to) && !others), direction) {
                     (Some(0), None) => Some(Self::CtState),
                     (Some(CT_STATUS), None) => Some(Self::CtStatus),
+                    (Some(CT_DIRECTION), None) => Some(Self::CtDirection),
                     (Some(CT_DESTINATION), Some([REPLY])) => Some(Self::CtReplyDestination),
                     (Some(_) | None, _) => None,
                 }
@@ -519,6 +528,9 @@ fn lower(statement: &Statement) -> Vec<Expression> {
         Statement::Match(Match::AnsweredAt(address)) => {
             [Expression::CtReplyDestination, is(&address.octets())].into()
         }
+        Statement::Match(Match::Direction(direction)) => {
+            [Expression::CtDirection, is(&[direction_number(*direction)])].into()
+        }
         Statement::Match(Match::Assured) => [
             Expression::CtStatus,
             Expression::Bitwise(ASSURED.to_ne_bytes().into()),
@@ -612,9 +624,10 @@ fn lift(expressions: &[Expression]) -> Vec<Statement> {
                     Expression::Payload { .. } => Statement::Other("payload".into()),
                     Expression::Bitwise(_) => Statement::Other("bitwise".into()),
                     Expression::Compare(..) => Statement::Other("cmp".into()),
-                    Expression::CtState | Expression::CtStatus | Expression::CtReplyDestination => {
-                        Statement::Other("ct".into())
-                    }
+                    Expression::CtState
+                    | Expression::CtStatus
+                    | Expression::CtDirection
+                    | Expression::CtReplyDestination => Statement::Other("ct".into()),
                     Expression::SetMark => Statement::Other("meta".into()),
                     Expression::Port | Expression::PortFrom | Expression::TcpFlags => {
                         Statement::Other("payload".into())
@@ -673,6 +686,12 @@ fn condition(expressions: &[Expression]) -> Option<(Match, usize)> {
         }
         [Expression::CtReplyDestination, Expression::Compare(Op::Is, value), ..] => {
             Some((Match::AnsweredAt((*as_array::<4>(value)?).into()), 2))
+        }
+        [Expression::CtDirection, Expression::Compare(Op::Is, value), ..] => {
+            let [number] = as_array::<1>(value)?;
+            let known = [Direction::Original, Direction::Reply];
+            let direction = known.into_iter().find(|known| direction_number(*known) == *number)?;
+            Some((Match::Direction(direction), 2))
         }
         [Expression::DestinationType, Expression::Compare(Op::Is, value), ..] => {
             (value.as_slice() == LOCAL.to_ne_bytes()).then_some((Match::Local, 2))
@@ -763,6 +782,14 @@ const fn side(key: MetaKey) -> Option<Side> {
         MetaKey::Iif | MetaKey::IifName => Some(Side::In),
         MetaKey::Oif | MetaKey::OifName => Some(Side::Out),
         MetaKey::NfProto | MetaKey::L4Proto => None,
+    }
+}
+
+/// `IP_CT_DIR_ORIGINAL`, `IP_CT_DIR_REPLY`.
+const fn direction_number(direction: Direction) -> u8 {
+    match direction {
+        Direction::Original => 0,
+        Direction::Reply => 1,
     }
 }
 

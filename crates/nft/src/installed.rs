@@ -20,12 +20,12 @@ pub struct Installed {
     /// Its chains and rules.
     pub ruleset: Ruleset,
     /// What the rules that count have counted.
-    pub drops: Vec<Drops>,
+    pub counters: Vec<RuleCounter>,
 }
 
 /// What one rule has counted since the table was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drops {
+pub struct RuleCounter {
     /// The comment of the rule.
     pub rule: String,
     /// Packets.
@@ -111,7 +111,7 @@ impl Installed {
         let (statements, (packets, bytes)) = expression::decode(expressions.unwrap_or_default())?;
         let comment = String::from(userdata.and_then(comment).unwrap_or_default());
         if statements.contains(&crate::Statement::Counter) {
-            self.drops.push(Drops { rule: comment.clone(), packets, bytes });
+            self.counters.push(RuleCounter { rule: comment.clone(), packets, bytes });
         }
         chain.rules.push(Rule { statements, comment });
         Ok(())

@@ -66,9 +66,11 @@ pub use batch::{Batch, Object, Request};
 pub use compare::{Difference, compare};
 pub use device::{DEVICE_QUESTIONS, DeviceTable, device_question};
 pub use foreign::{Family, Foreign, Question, SetId, TableId};
-pub use installed::{Drops, Installed};
+pub use installed::{Installed, RuleCounter};
+pub use mapping::passed;
 pub use owner::{Owner, Remedy};
 pub use ruleset::{
-    Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, TABLE, TABLE_COMMENT, Verdict,
+    Chain, Compared, CtStates, Direction, Hook, Match, Op, Rule, Ruleset, Side, Statement, TABLE,
+    TABLE_COMMENT, Verdict,
 };
 pub use trace::{Explanation, Killer, Probe, TRACE_TABLE, Trail, Trails, Way};

@@ -6,7 +6,7 @@
 //! (RFC 6886: mappings are bidirectional), so that whom it meets by a third party's word finds it. What a mapping lets in is named by device and port once more where packets are forwarded, so that no
 //! other table's translation opens anything.
 
-use alloc::{format, vec, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
 use core::net::IpAddr;
 
 use hn_types::{
@@ -17,8 +17,9 @@ use hn_types::{
 };
 
 use crate::{
+    installed::Installed,
     policy::{dropped, on},
-    ruleset::{Compared, CtStates, Match, Op, Rule, Side, Statement, Verdict},
+    ruleset::{Compared, CtStates, Direction, Match, Op, Rule, Side, Statement, Verdict},
 };
 
 /// ICMP and ICMPv6: errors and neighbour discovery must pass, and who is pinged may answer.
@@ -53,7 +54,7 @@ fn remote(remote: Option<MapRemote>, protocol: Protocol, side: Side) -> Vec<Matc
     network.filter(|_| prefix > 0).into_iter().chain(port).collect()
 }
 
-fn text(forward: &PortForward) -> alloc::string::String {
+fn text(forward: &PortForward) -> String {
     format!("{} {} to {}", forward.protocol, forward.external_port, forward.private)
 }
 
@@ -120,8 +121,9 @@ pub(crate) fn inward(plan: &FirewallPlan, private: IfName) -> Vec<Rule> {
     rules
 }
 
-/// What a device of `private` lets in over IPv6: the first packet of a connection, the rest is established. Nothing
-/// unless packets of the segment are forwarded, and nothing for an address that is not of its prefix.
+/// What a device of `private` lets in over IPv6, counted: what goes the way of the packet that opened the connection. Its
+/// answers are established. Nothing unless packets of the segment are forwarded, and nothing for an address that is not of
+/// its prefix.
 pub(crate) fn pinholes(
     plan: &FirewallPlan,
     private: IfName,
@@ -138,15 +140,29 @@ pub(crate) fn pinholes(
         statements.extend(conditions.map(Statement::Match));
         statements.extend([
             Statement::Match(Match::Port(hole.protocol.number(), hole.port)),
-            Statement::Match(Match::State(CtStates::NEW)),
+            Statement::Match(Match::Direction(Direction::Original)),
+            Statement::Match(Match::State(CtStates::NEW.or(CtStates::ESTABLISHED))),
+            Statement::Counter,
             Statement::Verdict(Verdict::Accept),
         ]);
-        rules.push(Rule {
-            statements,
-            comment: format!("{} {} of {}", hole.protocol, hole.port, hole.address),
-        });
+        rules.push(Rule { statements, comment: title(hole) });
     }
     rules
+}
+
+/// No two pinholes have the same.
+fn title(hole: &Pinhole) -> String {
+    let all = format!("{} {} of {}", hole.protocol, hole.port, hole.address);
+    match hole.remote {
+        Some(MapRemote { address, prefix, port }) => format!("{all} for {address}/{prefix} port {port}"),
+        None => all,
+    }
+}
+
+/// How many packets have come in by a pinhole since the table was made.
+pub fn passed(table: &Installed, hole: &Pinhole) -> u64 {
+    let title = title(hole);
+    table.counters.iter().filter(|counter| counter.rule == title).map(|counter| counter.packets).sum()
 }
 
 /// A device's own connections from a mapped port leave by the port of the mapping. Before other translation; where

@@ -8,7 +8,9 @@ use hn_types::{
     plan::{FirewallPlan, FirewallSegment, Pinned, Reach},
 };
 
-use crate::ruleset::{Chain, Compared, CtStates, Hook, Match, Op, Rule, Ruleset, Side, Statement, Verdict};
+use crate::ruleset::{
+    Chain, Compared, CtStates, Direction, Hook, Match, Op, Rule, Ruleset, Side, Statement, Verdict,
+};
 use crate::{isolation, mapping};
 
 /// States in which a packet may leave a segment.
@@ -48,11 +50,9 @@ impl Ruleset {
             guards.extend(parts.guard());
             steer.extend(parts.steer());
             branches.push(parts.outward(isolation::outward(plan, segment)));
-            let mut mapped = mapping::inward(plan, segment.interface);
-            mapped.extend(
-                parts.networks6().into_iter().flat_map(|way| mapping::pinholes(plan, segment.interface, way)),
-            );
-            branches.push(parts.inward(mapped));
+            let ways = parts.networks6().into_iter();
+            let holes = ways.flat_map(|way| mapping::pinholes(plan, segment.interface, way)).collect();
+            branches.push(parts.inward(holes, mapping::inward(plan, segment.interface)));
             input.extend(parts.input());
             postrouting.extend(parts.postrouting());
             postrouting.extend(parts.postrouting6());
@@ -291,35 +291,38 @@ impl<F: Fn(&IfName) -> Option<u32>> Parts<'_, F> {
         Chain { name: self.outward_name(), hook: None, rules }
     }
 
-    /// Packets that are to leave by the private interface.
-    fn inward(&self, mapped: Vec<Rule>) -> Chain {
+    /// Packets that are to leave by the private interface. Where there are `holes`, what goes the way of a connection that
+    /// began outside meets them before it may pass as established, so that they count it; nothing else does.
+    fn inward(&self, holes: Vec<Rule>, mapped: Vec<Rule>) -> Chain {
         let private = self.private();
+        let counted = !holes.is_empty();
+        let answers = || counted.then_some(Match::Direction(Direction::Reply));
         let mut rules = Vec::new();
         if let Some((public, _)) = self.passage() {
             let comment = format!("{public} back to {private}");
             rules.extend(self.assured(Side::In, public, vec![Match::Ipv4], &comment));
         }
         if let Some((public, _)) = self.passage6() {
+            let source = [Match::Ipv6].into_iter().chain(answers()).collect();
             let comment = format!("{public} back to {private}");
-            rules.extend(self.assured(Side::In, public, vec![Match::Ipv6], &comment));
+            rules.extend(self.assured(Side::In, public, source, &comment));
         }
         rules.extend(self.clamp(Side::In));
         rules.extend(self.limit());
+        let established = |public, conditions: &[Match]| {
+            let mut rest: Vec<_> = conditions.iter().cloned().map(Statement::Match).collect();
+            rest.extend([Statement::Match(Match::State(INWARD)), Statement::Verdict(Verdict::Accept)]);
+            self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")).collect::<Vec<_>>()
+        };
         if let Some((public, _)) = self.passage() {
-            let rest = vec![
-                Statement::Match(Match::Ipv4),
-                Statement::Match(Match::State(INWARD)),
-                Statement::Verdict(Verdict::Accept),
-            ];
-            rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
+            rules.extend(established(public, &[Match::Ipv4]));
         }
         if let Some((public, _)) = self.passage6() {
-            let rest = vec![
-                Statement::Match(Match::Ipv6),
-                Statement::Match(Match::State(INWARD)),
-                Statement::Verdict(Verdict::Accept),
-            ];
-            rules.extend(self.both_ways(Side::In, public, rest, &format!("{public} back to {private}")));
+            if let Some(answers) = answers() {
+                rules.extend(established(public, &[Match::Ipv6, answers]));
+            }
+            rules.extend(holes);
+            rules.extend(established(public, &[Match::Ipv6]));
         }
         rules.extend(self.asked6());
         rules.extend(mapped);

@@ -125,6 +125,8 @@ pub enum Match {
     AnsweredAt(Ipv4Addr),
     /// The state of its connection is one of these.
     State(CtStates),
+    /// It goes this way of its connection.
+    Direction(Direction),
     /// Its connection has seen packets both ways and is set up: for TCP, the handshake is over. Such a packet is
     /// established or related, never new.
     Assured,
@@ -139,6 +141,15 @@ pub enum Side {
     In,
     /// Where it goes.
     Out,
+}
+
+/// Which way of a connection a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// As the packet that opened it.
+    Original,
+    /// Back to who opened it.
+    Reply,
 }
 
 /// How to compare.
@@ -334,6 +345,8 @@ impl fmt::Display for Match {
             Self::Redirected => f.write_str("ct status dnat"),
             Self::AnsweredAt(address) => write!(f, "ct reply ip daddr {address}"),
             Self::State(states) => write!(f, "ct state {states}"),
+            Self::Direction(Direction::Original) => f.write_str("ct direction original"),
+            Self::Direction(Direction::Reply) => f.write_str("ct direction reply"),
             Self::Assured => f.write_str("ct status assured"),
             Self::TcpSyn => f.write_str("tcp flags syn"),
         }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use hn_nft::{
-    Batch, Chain, Compared, CtStates, Foreign, Hook, Installed, Match, Object, Op, Request, Rule, Ruleset,
-    Side, Statement, Verdict, audit, compare,
+    Batch, Chain, Compared, CtStates, Direction, Foreign, Hook, Installed, Match, Object, Op, Request, Rule,
+    Ruleset, Side, Statement, Verdict, audit, compare,
     wire::{Content, replies},
 };
 use hn_types::{
@@ -179,9 +179,18 @@ fn a_pinhole_opens_one_port_of_one_device_of_the_prefix_to_new_connections() {
     ];
     let opened = lines(&plan);
     assert_eq!(opened.len(), 2, "the third is of no prefix of ours: {opened:?}");
-    for part in ["iifname \"eth0\"", "fd12:3456:789a:1::9", "tcp", "new", "accept"] {
+    for part in ["iifname \"eth0\"", "fd12:3456:789a:1::9", "tcp", "original", "new", "counter accept"] {
         assert!(opened[0].contains(part), "{part}: {opened:?}");
     }
+    // What devices began is not looked for among them, and answers to it are let pass first.
+    let text = Ruleset::of(&plan, known).to_string();
+    let inward = text.lines().skip_while(|line| !line.contains("chain to-1")).map(str::trim);
+    let at = |part: &str| inward.clone().position(|line| line.contains(part)).unwrap();
+    assert!(at("ipv6 ct direction reply ct status assured accept") < at("8080"), "{text}");
+    assert!(at("ipv6 ct direction reply ct state established,related accept") < at("8080"), "{text}");
+    assert!(at("8080") < at("ipv6 ct state established,related accept"), "{text}");
+    let closed = Ruleset::of(&dual(), known).to_string();
+    assert!(!closed.contains("ct direction"), "nobody pays for what is not there:\n{closed}");
     assert!(opened[1].contains("saddr 2001:db8::/64") && opened[1].contains("tcp sport 53"), "{opened:?}");
     assert!(!opened[0].contains("saddr") && !opened[0].contains("sport"), "{opened:?}");
     plan.segments[0].reach = Reach::Host;
@@ -356,6 +365,7 @@ fn an_ordinary_packet_meets_no_more_than_this() {
                 | Match::NotTo(_)
                 | Match::Local
                 | Match::AnsweredAt(_)
+                | Match::Direction(_)
                 | Match::Protocol(_),
             )
             | Statement::Mark(_)
@@ -552,11 +562,12 @@ proptest! {
             prop_assert_eq!(&installed.ruleset, &ruleset);
             prop_assert_eq!(compare(&ruleset, &installed), Ok(()));
         }
-        // Every comment fits and every rule that drops counts.
+        // Every comment fits, and every rule that drops counts, and that of every pinhole.
         for rule in ruleset.chains.iter().flat_map(|chain| &chain.rules) {
             prop_assert!(rule.comment.len() <= Rule::COMMENT_LIMIT);
             let drops = rule.statements.contains(&Statement::Verdict(Verdict::Drop));
-            prop_assert_eq!(drops, rule.statements.contains(&Statement::Counter));
+            let opens = rule.statements.contains(&Statement::Match(Match::Direction(Direction::Original)));
+            prop_assert_eq!(drops || opens, rule.statements.contains(&Statement::Counter));
         }
     }
 

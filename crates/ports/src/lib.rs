@@ -15,12 +15,11 @@ use std::{collections::BTreeMap, pin::Pin, rc::Rc};
 
 use hn_types::{
     DriverError, IfName, MacAddr,
-    device::DeviceCount,
     diagnosis::{Examination, Findings},
     neighbour::Neighbour,
     observed::PlatformEvent,
     part::MissingDependency,
-    plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
+    plan::{ApPlan, ApStarted, Counts, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
     station::StationLink,
 };
 
@@ -197,12 +196,13 @@ pub trait Firewall {
     /// Replaces the table in one transaction, reads it back and compares. The empty plan removes it.
     async fn apply(&mut self, plan: &FirewallPlan) -> Result<Changed, DriverError>;
 
-    /// Reads what was counted of single devices: one entry for each that the plan in force has a rule for. Numbers only grow,
-    /// also when counters had to be made anew. Fails when the rules of devices are not what was applied.
-    async fn count(&mut self) -> Result<Vec<DeviceCount>, DriverError>;
+    /// Reads what was counted: one entry for each device that the plan in force has a rule for, and for each of its
+    /// pinholes. Numbers only grow, also when counters had to be made anew. Fails when the rules of devices are not what was
+    /// applied.
+    async fn count(&mut self) -> Result<Counts, DriverError>;
 
     /// The same as it was at the last reading. The table is read before anything of it is taken away.
-    fn counted(&self) -> Vec<DeviceCount>;
+    fn counted(&self) -> Counts;
 }
 
 /// The protocol servers.

@@ -8,8 +8,7 @@ use hn_ports::{
 };
 use hn_types::{
     DriverError, DriverErrorKind, MacAddr, Step,
-    device::DeviceCount,
-    plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
+    plan::{ApPlan, ApStarted, Counts, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, ServicePlan},
 };
 
 use crate::world::{Fault, World};
@@ -127,12 +126,12 @@ impl Firewall for SimFirewall {
         Ok(changed(self.0.borrow_mut().apply_firewall(plan)))
     }
 
-    async fn count(&mut self) -> Result<Vec<DeviceCount>, DriverError> {
+    async fn count(&mut self) -> Result<Counts, DriverError> {
         obey(&self.0, Step::Firewall).await?;
         Ok(self.0.borrow().counted())
     }
 
-    fn counted(&self) -> Vec<DeviceCount> {
+    fn counted(&self) -> Counts {
         self.0.borrow().counted()
     }
 }

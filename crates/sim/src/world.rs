@@ -14,7 +14,10 @@ use hn_types::{
     network::{Ipv6View, Link, MediaType, NetworkView, OccupiedSubnet, Way, Way6},
     observed::{ApEvent, Lease, PlatformEvent, ServiceEvent, Sleep, StationStats},
     part::{Dependency, MissingDependency},
-    plan::{ApPlan, ApStarted, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, NextHop, ServicePlan},
+    plan::{
+        ApPlan, ApStarted, Counts, FirewallPlan, ForwardingPlan, KeySet, LinkPlan, NextHop, PinholeCount,
+        ServicePlan,
+    },
     radio::{
         Adapter, Authenticator, Band, ChannelInfo, Country, IfType, InterfaceCombination, InterfaceLimit,
         PhyType, Protection, RadioInterface, RadioSwitch, RadioView, Regulatory,
@@ -571,9 +574,13 @@ impl World {
         std::mem::replace(&mut self.applied.firewall, plan.clone()) != *plan
     }
 
-    /// What was counted of single devices.
-    pub(crate) fn counted(&self) -> Vec<DeviceCount> {
-        self.counts.values().copied().collect()
+    /// What was counted. Nobody outside tries the pinholes of a simulated machine.
+    pub(crate) fn counted(&self) -> Counts {
+        let pinholes = self.applied.firewall.pinholes.iter();
+        Counts {
+            devices: self.counts.values().copied().collect(),
+            pinholes: pinholes.map(|pinhole| PinholeCount { pinhole: *pinhole, packets: 0 }).collect(),
+        }
     }
 
     /// A device sends and gets so many bytes, as far as the firewall lets it.

@@ -78,7 +78,7 @@ impl Lab {
 
     fn drops(&self, rule: &str) -> u64 {
         let installed = self.router.enter(firewall::installed).unwrap().unwrap();
-        let drops = installed.drops.iter().find(|drops| drops.rule.contains(rule));
+        let drops = installed.counters.iter().find(|counter| counter.rule.contains(rule));
         drops.unwrap_or_else(|| panic!("no rule counts {rule:?}: {installed:?}")).packets
     }
 

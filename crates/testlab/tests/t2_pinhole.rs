@@ -65,6 +65,12 @@ impl Scene {
         id.split(|it: char| !it.is_ascii_digit()).next().unwrap().parse().unwrap()
     }
 
+    /// What the pinhole has let in, as its device is told.
+    fn packets(&self, id: u16) -> u64 {
+        let said = self.upnpc(0, &format!("-K {id}"), "PinholePackets = ");
+        said.lines().find_map(|line| line.split_once("PinholePackets = ")).unwrap().1.trim().parse().unwrap()
+    }
+
     fn tcp(&self) -> Option<String> {
         tcp(&self.wired.internet.place, self.address, INSIDE)
     }
@@ -118,6 +124,34 @@ fn a_device_opens_a_port_of_its_own_address_by_upnp_and_it_is_closed_afterwards(
         let id = scene.listed()[0]["id"].to_string();
         scene.wired.product.run(["forward", "remove", &id]).unwrap();
         assert_eq!(scene.udp(), None, "removed by the administrator");
+    });
+}
+
+#[test]
+fn a_device_is_told_what_its_pinhole_has_let_in_whatever_happens_to_the_rules() {
+    let Some(scene) = scene() else { return };
+    serving(&scene.wired.clients[0], || {
+        let id = scene.open("TCP", 600);
+        assert_eq!(scene.packets(id), 0);
+        scene.upnpc(0, &format!("-C {id}"), "failed with code 709");
+        reached("the device by TCP", || scene.tcp());
+        // A connection, an acknowledgement of what came, and its end: not its first packet alone.
+        let passed = scene.packets(id);
+        assert!((3..50).contains(&passed), "{passed}");
+        scene.upnpc(0, &format!("-C {id}"), "IsWorking = Yes");
+        // What the device itself begins, and the answers to it, are no business of the pinhole's.
+        scene.wired.clients[0].run(&format!("ping -6 -n -c 3 -i 0.2 {}", provider::SERVER)).unwrap();
+        assert_eq!(scene.packets(id), passed);
+        // The table is made anew for another pinhole, and by us when somebody removes it.
+        let other = scene.open("UDP", 600);
+        assert_eq!((scene.packets(id), scene.packets(other)), (passed, 0));
+        scene.wired.router.run("nft delete table inet hostednet").unwrap();
+        scene.wired.product.await_field("/sharing/rules_restored", &1.into(), SETTLE).unwrap();
+        reached("the device by UDP", || scene.udp());
+        assert!(scene.packets(other) > 0);
+        reached("the device by TCP again", || scene.tcp());
+        assert!(scene.packets(id) >= passed + 3, "{passed}, then {}", scene.packets(id));
+        scene.upnpc(1, &format!("-K {id}"), "failed with code 606");
     });
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     IfName, Key, KeyRole, MacAddr, Monotonic, Ssid, Subnet4, Subnet6,
-    device::DevicePlan,
+    device::{DeviceCount, DevicePlan},
     portmap::{MapAnswer, MapEntry, MapRemote, MapUplink},
     radio::{Country, PhyType, Width},
     settings::{Protocol, Reservation},
@@ -359,6 +359,31 @@ pub struct PortForward {
     pub internal_port: u16,
     /// Only these may come in, and nobody from the segment itself; absent: everybody.
     pub remote: Option<MapRemote>,
+}
+
+/// What has come in by a pinhole since it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinholeCount {
+    /// Which.
+    pub pinhole: Pinhole,
+    /// Packets from outside; never their answers.
+    pub packets: u64,
+}
+
+/// What the firewall counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Of each device that something was decided about.
+    pub devices: Vec<DeviceCount>,
+    /// Of each pinhole.
+    pub pinholes: Vec<PinholeCount>,
+}
+
+impl Counts {
+    /// Whether nothing is counted.
+    pub const fn is_empty(&self) -> bool {
+        self.devices.is_empty() && self.pinholes.is_empty()
+    }
 }
 
 /// A port of a device that anybody outside may open connections to over IPv6, where nothing is translated.

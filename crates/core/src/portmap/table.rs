@@ -11,6 +11,7 @@ use core::{
 
 use hn_types::{
     MacAddr, Monotonic, Subnet4, Subnet6,
+    plan::PinholeCount,
     portmap::{MapAct, MapAdd, MapFilter, MapRefusal, MapRemote, MapRequest, MapWhich, Mapped, Origin},
     settings::Protocol,
 };
@@ -58,6 +59,8 @@ pub(crate) struct Mapping {
     pub(crate) remotes: Vec<MapRemote>,
     pub(crate) until: Monotonic,
     pub(crate) pinhole: Option<u16>,
+    /// Of a pinhole: what the firewall has let in by it, once it has said so.
+    pub(crate) packets: Option<u64>,
     /// Only for the flow to its one remote end (PCP PEER): nobody lists, renews or removes it as a mapping.
     pub(crate) peer: bool,
 }
@@ -81,7 +84,7 @@ impl Mapping {
             protocol: self.protocol,
             lifetime_s: seconds(self.until, now),
             pinhole: self.pinhole,
-            packets: None,
+            packets: self.packets,
         }
     }
 }
@@ -268,6 +271,25 @@ impl Table {
         }
     }
 
+    /// What the firewall has let in by pinholes; one with several remote ends has a row for each.
+    pub(crate) fn passed(&mut self, counts: &[PinholeCount]) {
+        for mapping in self.held.values_mut().filter(|mapping| mapping.is_pinhole()) {
+            let ours = |count: &&PinholeCount| {
+                let PinholeCount { pinhole, .. } = count;
+                (pinhole.protocol, SocketAddr::from((pinhole.address, pinhole.port)))
+                    == (mapping.protocol, mapping.internal)
+                    && match pinhole.remote {
+                        Some(remote) => mapping.remotes.contains(&remote),
+                        None => mapping.remotes.is_empty(),
+                    }
+            };
+            let rows: Vec<u64> = counts.iter().filter(ours).map(|count| count.packets).collect();
+            if !rows.is_empty() {
+                mapping.packets = Some(rows.into_iter().fold(0, u64::saturating_add));
+            }
+        }
+    }
+
     fn tell(&self, id: u32, ground: &Ground<'_>, now: Monotonic) -> Result<Mapped, MapRefusal> {
         self.held.get(&id).map(|mapping| mapping.told(ground.external, now)).ok_or(MapRefusal::NotFound)
     }
@@ -447,6 +469,7 @@ impl Table {
             remotes,
             until: lasts(add, ground, now),
             pinhole,
+            packets: None,
             peer: false,
         };
         self.held.insert(id, mapping);

@@ -10,7 +10,7 @@ use hn_core::{Command, Config, MappingStatus, NewMapping, PortMapPolicy, Protoco
 use hn_types::{
     Step, Wall,
     network::NetworkView,
-    observed::{Lease, PlatformEvent, ServiceEvent},
+    observed::{Lease, PlatformEvent, ServiceEvent, Uplink6},
     plan::{PortForward, PortMapPlan},
     portmap::{MapAct, MapAdd, MapFilter, MapRefusal, MapRemote, MapRequest, MapWhich, Mapped, Origin},
     settings::{MappingTarget, Protocol},
@@ -68,7 +68,7 @@ fn add(external_port: u16, to: Ipv4Addr, port: u16) -> MapAdd {
 fn ask_among(
     world: &mut World,
     origin: Origin,
-    client: Ipv4Addr,
+    client: impl Into<IpAddr>,
     act: MapAct,
     served: &[(Protocol, u16)],
 ) -> Option<Result<Mapped, MapRefusal>> {
@@ -115,6 +115,44 @@ fn administrator(world: &mut World, port: u16, to: u8) {
         enabled: true,
     };
     world.root(Command::AddMapping(new)).unwrap();
+}
+
+#[test]
+fn who_looks_at_a_pinhole_is_told_what_it_has_let_in_by_then() {
+    let mut world = shared(PortMapPolicy::default());
+    let (delegated, shared) = ("2001:db8:100::/56".parse().ok(), None);
+    let given = Uplink6 { interface: name("eth0"), delegated, shared, settled: true };
+    world.platform(PlatformEvent::Service(ServiceEvent::Uplink6(given)));
+    world.run();
+    let owner: IpAddr = "2001:db8:100::9".parse().unwrap();
+    let remote = |host: &str| MapRemote { address: host.parse().unwrap(), prefix: 128, port: 0 };
+    let open = |world: &mut World, port, remotes: &[&str]| {
+        let filter = MapFilter { clear: true, add: remotes.iter().map(|it| remote(it)).collect() };
+        let internal = SocketAddr::from((owner, port));
+        let wish = MapAdd { internal, exact: false, filter, ..add(0, Ipv4Addr::UNSPECIFIED, 0) };
+        let mapped = ask_among(world, Origin::Upnp, owner, MapAct::Add(wish), &[]).unwrap().unwrap();
+        assert_eq!(mapped.packets, None, "nobody has counted");
+        mapped.pinhole.unwrap()
+    };
+    let look =
+        |world: &mut World, pinhole| ask_among(world, Origin::Upnp, owner, MapAct::Look { pinhole }, &[]);
+    // The world counts as many packets as the port's number, by each row of the firewall.
+    let everybody = open(&mut world, 8_000, &[]);
+    let two = open(&mut world, 9_000, &["2001:db8::1", "2001:db8::2"]);
+    assert_eq!(look(&mut world, everybody).unwrap().unwrap().packets, Some(8_000));
+    assert_eq!(look(&mut world, two).unwrap().unwrap().packets, Some(18_000), "both ends together");
+    assert_eq!(look(&mut world, 77), Some(Err(MapRefusal::NotFound)));
+    assert_eq!(
+        ask(&mut world, Origin::Upnp, 3, MapAct::Look { pinhole: two }),
+        Err(MapRefusal::NotYours),
+        "somebody else's"
+    );
+    // A firewall that does not answer in time holds nobody up: what is known is told.
+    world.script(Step::Firewall, &[Behaviour::Hang]);
+    assert_eq!(look(&mut world, everybody), None);
+    world.pass(Duration::from_secs(5));
+    world.run();
+    assert_eq!(plan(&world).answers[0].result.as_ref().map(|it| it.packets), Ok(Some(8_000)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use hn_types::{
     device::DeviceCount,
     network::{Ipv6View, Link, MediaType, NetworkView},
     observed::{ApEvent, PlatformEvent},
-    plan::{ApStarted, FirewallPlan, FirewallSegment, LinkPlan, Reach},
+    plan::{ApStarted, Counts, FirewallPlan, FirewallSegment, LinkPlan, PinholeCount, Reach},
     radio::{
         Adapter, Authenticator, Band, ChannelInfo, Country, IfType, InterfaceCombination, InterfaceLimit,
         Protection, RadioInterface, RadioSwitch, RadioView, Regulatory,
@@ -430,16 +430,24 @@ impl World {
             Effect::Firewall(plan) => {
                 self.applied.firewall = plan;
                 if !self.counts.is_empty() {
-                    done = EffectDone::Counted(self.counts.clone());
+                    done = EffectDone::Counted(self.counts());
                 }
             }
             Effect::Services(plan) => self.applied.services = plan,
             Effect::Save(settings) => self.disk = settings,
             Effect::PollStations | Effect::Disconnect(_) => {}
-            Effect::CountDevices => done = EffectDone::Counted(self.counts.clone()),
+            Effect::Count => done = EffectDone::Counted(self.counts()),
         }
         self.check_applied();
         done
+    }
+
+    /// What the firewall has counted, and of its pinholes as many packets as their port's number.
+    fn counts(&self) -> Counts {
+        let pinholes = self.applied.firewall.pinholes.iter();
+        let pinholes =
+            pinholes.map(|pinhole| PinholeCount { pinhole: *pinhole, packets: pinhole.port.into() });
+        Counts { devices: self.counts.clone(), pinholes: pinholes.collect() }
     }
 
     /// The virtual interface is removed: the kernel takes what was on it away.
