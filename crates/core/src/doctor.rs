@@ -303,18 +303,26 @@ impl Draft {
 const fn causes(name: CheckName) -> &'static [CheckName] {
     use CheckName as C;
     match name {
-        C::Sharing | C::Rules | C::Firewall | C::Uplink | C::Mtu | C::Forwarding => &[],
+        C::Sharing | C::Rules | C::Firewall | C::Tables | C::Uplink | C::Mtu | C::Forwarding => &[],
         C::Radio => &[C::Sharing],
         C::Key => &[C::Radio],
         C::Dhcp => &[C::Radio, C::Key, C::Address],
         C::Address => &[C::Radio, C::Key],
-        C::Packet => &[C::Forwarding, C::Rules, C::Firewall, C::Uplink],
-        C::Gateway => &[C::Uplink],
-        C::Translation => &[C::Forwarding, C::Rules, C::Firewall, C::Packet, C::Uplink],
-        C::Dns => &[C::Uplink, C::Gateway],
-        C::Outside => {
-            &[C::Forwarding, C::Rules, C::Firewall, C::Packet, C::Uplink, C::Gateway, C::Dns, C::Translation]
-        }
+        C::Packet => &[C::Forwarding, C::Rules, C::Firewall, C::Tables, C::Uplink],
+        C::Gateway => &[C::Uplink, C::Tables],
+        C::Translation => &[C::Forwarding, C::Rules, C::Firewall, C::Tables, C::Packet, C::Uplink],
+        C::Dns => &[C::Uplink, C::Gateway, C::Tables],
+        C::Outside => &[
+            C::Forwarding,
+            C::Rules,
+            C::Firewall,
+            C::Tables,
+            C::Packet,
+            C::Uplink,
+            C::Gateway,
+            C::Dns,
+            C::Translation,
+        ],
     }
 }
 
@@ -362,6 +370,7 @@ fn check(name: CheckName, case: &Case, findings: &Findings) -> Draft {
         CheckName::Forwarding => way::forwarding(findings),
         CheckName::Rules => way::rules(case, findings),
         CheckName::Firewall => way::firewall(findings),
+        CheckName::Tables => way::tables(findings),
         CheckName::Packet => way::packet(findings),
         CheckName::Uplink => far::uplink(case, findings),
         CheckName::Gateway => far::gateway(findings),

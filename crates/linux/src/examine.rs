@@ -3,6 +3,7 @@
 //! | what | how |
 //! |---|---|
 //! | switches, routes, connections | read from `/proc/sys`, rtnetlink, ctnetlink |
+//! | tables that can be full | read at the beginning and at the end, so that what is refused meanwhile shows |
 //! | own and foreign rules | read and compared, as before a start |
 //! | the segment | a packet socket listens for a moment and asks one address by ARP |
 //! | the gateway | asked by ARP: routers that do not answer a ping answer that |
@@ -35,6 +36,7 @@ use crate::{
 };
 
 mod hear;
+mod room;
 mod routes;
 mod trace;
 
@@ -54,6 +56,7 @@ async fn examine(question: Examination, journal: Rc<UndoJournal>, made: Made) ->
     let links = Netlink::open(ROUTE).map_err(Refusal::from).and_then(|route| tables::links(&route));
     let links = links.map_err(|refusal| refusal.cause());
     let routes = routes::defaults();
+    let before = room::tables();
     let link = |name: IfName| -> Found<LinkRow> {
         let links = links.as_ref().map_err(Clone::clone)?;
         let found = links.iter().find(|link| link.name == name).cloned();
@@ -106,6 +109,7 @@ async fn examine(question: Examination, journal: Rc<UndoJournal>, made: Made) ->
         switches: switches(&question.forwarding),
         difference: difference.map_err(|error| error.cause),
         blockades: firewall::foreign::blocked(&question.firewall).map_err(|error: DriverError| error.cause),
+        tables: room::since(before, room::tables()),
         heard,
         routes,
         gateway,

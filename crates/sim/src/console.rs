@@ -18,7 +18,8 @@
 //! link remove INTERFACE                   an interface goes
 //! dependency NAME up|down                 what sharing cannot do without comes or goes: bfe, rasman, netman, winmgmt
 //! ill CHECK on|off                        what `doctor` looks at is not as it should be, or is again: address,
-//!                                         forwarding, rules, firewall, packet, gateway, dns, outside
+//!                                         forwarding, rules, firewall, tables, packet, gateway, dns,
+//!                                         outside
 //! fail LANE [CAUSE]                       the next operation of a lane fails
 //! hang LANE                               the next operation of a lane hangs until…
 //! release LANE                            …this

@@ -6,16 +6,17 @@ use hn_types::{
     MacAddr,
     diagnosis::{
         Answer, Blocked, CheckName, Connections, Examination, Fate, Findings, Gateway, Heard, Route, Speaker,
-        Switch, Traced, Upstream,
+        Switch, Table, TableKind, Traced, Upstream,
     },
 };
 
 /// What can be made ill.
-pub(crate) const ILLS: [CheckName; 8] = [
+pub(crate) const ILLS: [CheckName; 9] = [
     CheckName::Address,
     CheckName::Forwarding,
     CheckName::Rules,
     CheckName::Firewall,
+    CheckName::Tables,
     CheckName::Packet,
     CheckName::Gateway,
     CheckName::Dns,
@@ -65,6 +66,12 @@ pub(crate) fn findings(question: &Examination, ills: &BTreeSet<CheckName>) -> Fi
         switches: switches.collect(),
         difference: Ok(ill(CheckName::Rules).then(|| "chain forward: wanted 4 rules, found 3".to_owned())),
         blockades: Ok(if ill(CheckName::Firewall) { vec![blocked] } else { Vec::new() }),
+        tables: Ok(vec![Table {
+            entries_of: TableKind::Connections,
+            entries: if ill(CheckName::Tables) { 65_536 } else { 128 },
+            limit: 65_536,
+            refused: 0,
+        }]),
         heard: Ok(Heard {
             within: Duration::from_millis(1_500),
             frames: 3,

@@ -5,7 +5,7 @@
 use hn_testlab::command::Background;
 use hn_testlab::internet::{GATEWAY, RESOLVER};
 use hn_testlab::lease::Client;
-use hn_testlab::wired::{PORT, PRIVATE, SETTLE, Wired};
+use hn_testlab::wired::{PORT, PRIVATE, PUBLIC, SETTLE, Wired};
 use hn_testlab::{Tier, require, wait};
 use serde_json::Value;
 
@@ -178,6 +178,44 @@ fn ufw_that_was_switched_on_later_is_named_and_opened_by_its_own_command() {
     patient.cured_by_its_commands("firewall", "ufw drops");
     patient.scene.online(0, Client::Udhcpc).unwrap();
     patient.sh("ufw --force disable");
+}
+
+#[test]
+fn a_kernel_without_room_for_neighbours_is_named_while_somebody_floods_it() {
+    let Some(patient) = Patient::admit() else { return };
+    let routes = examine(&patient.scene, &[]);
+    let shown = check(&routes, "tables")["finding"].as_str().unwrap().to_owned();
+    for table in ["connections", "neighbours (IPv4)", "neighbours (IPv6)"] {
+        assert!(shown.contains(table), "{shown}");
+    }
+    // Many more than there is room for, again and again: those that are old enough make room for a while.
+    let neighbour = |number: u32| {
+        let [_, _, a, b] = number.to_be_bytes();
+        format!("neigh replace 10.66.{a}.{b} lladdr 02:00:00:66:{a:02x}:{b:02x} dev {PUBLIC} nud stale\n")
+    };
+    let file = patient.scene.router.files().join("neighbours");
+    std::fs::write(&file, (0..4_000).map(neighbour).collect::<String>()).unwrap();
+    let mut flood = patient.scene.router.command("sh");
+    flood.args([
+        "-c",
+        &format!("while :; do ip -force -batch {} 2>/dev/null; echo round; done", file.display()),
+    ]);
+    let mut flood = Background::spawn(&mut flood).unwrap();
+    flood.await_log("round", SETTLE).unwrap();
+    let found = patient.examine();
+    assert_eq!(found["cause"], "tables", "{found:#}");
+    let headline = found["headline"].as_str().unwrap();
+    for part in ["the kernel's table is full", "neighbours (IPv4)", "found no room meanwhile"] {
+        assert!(headline.contains(part), "{part}: {headline}");
+    }
+    let commands = &check(&found, "tables")["commands"];
+    assert!(
+        commands[0].as_str().unwrap().starts_with("sysctl -w net.ipv4.neigh.default.gc_thresh3="),
+        "{commands}"
+    );
+    drop(flood);
+    patient.sh(&format!("ip neigh flush dev {PUBLIC} to 10.66.0.0/16"));
+    patient.content();
 }
 
 #[test]

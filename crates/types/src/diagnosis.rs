@@ -131,6 +131,8 @@ check_names! {
     Rules = "rules", "own rules";
     /// The rules of others, judged.
     Firewall = "firewall", "foreign rules";
+    /// The kernel's tables of connections and neighbours, whether they have room.
+    Tables = "tables", "kernel's tables";
     /// The way of real packets, traced.
     Packet = "packet", "packet's way";
     /// The public connection and its default route.
@@ -191,6 +193,8 @@ pub struct Findings {
     pub difference: Found<Option<String>>,
     /// What rules of others drop for certain.
     pub blockades: Found<Vec<Blocked>>,
+    /// Tables of the kernel that can be full.
+    pub tables: Found<Vec<Table>>,
     /// What was heard on the segment.
     pub heard: Found<Heard>,
     /// The ways out of the main table, best first.
@@ -212,6 +216,7 @@ impl Default for Findings {
             switches: Vec::new(),
             difference: Err(nobody()),
             blockades: Err(nobody()),
+            tables: Err(nobody()),
             heard: Err(nobody()),
             routes: Err(nobody()),
             gateway: None,
@@ -246,6 +251,50 @@ pub struct Blocked {
     pub commands: Vec<String>,
     /// What a person has to do, when no command does.
     pub advice: String,
+}
+
+/// A table of the kernel with room for so many entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What is in it.
+    pub entries_of: TableKind,
+    /// How many it has.
+    pub entries: u32,
+    /// How many it may have.
+    pub limit: u32,
+    /// How many found no room while it was looked at.
+    pub refused: u64,
+}
+
+/// What a table of the kernel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// Tracked connections.
+    Connections,
+    /// Link-layer addresses of neighbours, by IPv4 address. One table for all network namespaces.
+    Neighbours4,
+    /// The same by IPv6 address.
+    Neighbours6,
+}
+
+impl TableKind {
+    /// A few words for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Neighbours4 => "neighbours (IPv4)",
+            Self::Neighbours6 => "neighbours (IPv6)",
+        }
+    }
+
+    /// The setting of its limit, as `sysctl` takes it.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::Connections => "net.netfilter.nf_conntrack_max",
+            Self::Neighbours4 => "net.ipv4.neigh.default.gc_thresh3",
+            Self::Neighbours6 => "net.ipv6.neigh.default.gc_thresh3",
+        }
+    }
 }
 
 /// What was heard on the segment within a short time.

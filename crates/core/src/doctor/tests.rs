@@ -2,7 +2,8 @@ use alloc::vec;
 
 use hn_types::{
     diagnosis::{
-        Answer, Blocked, Connections, Fate, Gateway, Heard, Route, Speaker, Switch, Traced, Upstream,
+        Answer, Blocked, Connections, Fate, Gateway, Heard, Route, Speaker, Switch, Table, TableKind, Traced,
+        Upstream,
     },
     network::{Link, MediaType},
     plan::{FirewallPlan, FirewallSegment},
@@ -117,6 +118,10 @@ fn air() -> Case {
     }
 }
 
+const fn table(entries_of: TableKind, entries: u32, limit: u32) -> Table {
+    Table { entries_of, entries, limit, refused: 0 }
+}
+
 fn healthy() -> Findings {
     let switch = |interface: &str| Switch {
         name: format!("net.ipv4.conf.{interface}.forwarding"),
@@ -129,6 +134,12 @@ fn healthy() -> Findings {
         switches: vec![switch("lan0"), switch("wan0")],
         difference: Ok(None),
         blockades: Ok(Vec::new()),
+        tables: Ok(vec![
+            table(TableKind::Connections, 70, 65_536),
+            // Written down by the administrator.
+            table(TableKind::Neighbours4, 2_000, 1_024),
+            table(TableKind::Neighbours6, 12, 1_024),
+        ]),
         heard: Ok(Heard {
             within: SECOND,
             frames: 5,
@@ -225,6 +236,25 @@ const BROKEN: &[Broken] = &[
         }]);
         f.packets = Ok(vec![dropped("ufw")]);
     }),
+    (
+        CheckName::Tables,
+        "the kernel's table is full: 65000 of 65536 connections",
+        &[CheckName::Packet],
+        |_, f| {
+            f.tables = Ok(vec![table(TableKind::Connections, 65_000, 65_536)]);
+            f.packets =
+                Ok(vec![Traced { packet: "x".into(), real: false, answer: false, fate: Fate::Vanished }]);
+        },
+    ),
+    (
+        CheckName::Tables,
+        "the kernel's table is full: 1024 of 1024 neighbours (IPv6), 7 found no room meanwhile",
+        &[CheckName::Gateway, CheckName::Dns, CheckName::Outside],
+        |_, f| {
+            silent(f);
+            f.tables = Ok(vec![Table { refused: 7, ..table(TableKind::Neighbours6, 1_024, 1_024) }]);
+        },
+    ),
     (CheckName::Packet, "rules of nftables drop a name query", &[], |_, f| {
         f.packets = Ok(vec![dropped("rules of nftables")]);
     }),

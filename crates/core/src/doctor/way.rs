@@ -3,10 +3,11 @@
 use alloc::{
     format,
     string::{String, ToString},
+    vec,
     vec::Vec,
 };
 
-use hn_types::diagnosis::{CheckName, Fate, Findings, Switch};
+use hn_types::diagnosis::{CheckName, Fate, Findings, Switch, Table, TableKind};
 
 use super::{Case, Draft, count};
 
@@ -97,6 +98,50 @@ pub(super) fn firewall(findings: &Findings) -> Draft {
 /// The verb to the name of an owner.
 fn drops(owner: &str) -> &'static str {
     if owner.starts_with("rules ") { "drop" } else { "drops" }
+}
+
+pub(super) fn tables(findings: &Findings) -> Draft {
+    let name = CheckName::Tables;
+    let tables = match &findings.tables {
+        Ok(tables) => tables,
+        Err(cause) => return Draft::unknown(name, format!("the kernel's tables cannot be read: {cause}")),
+    };
+    let filled = |table: &Table| format!("{} of {} {}", table.entries, table.limit, table.entries_of.title());
+    if let Some(full) = tables.iter().find(|table| is_full(table)) {
+        let (cause, larger, remedy) = match full.entries_of {
+            TableKind::Connections => (
+                "some device keeps very many connections open, or there are more devices than room",
+                full.limit.saturating_mul(2),
+                "see which device it is (`conntrack -L`), block it, or make the table larger",
+            ),
+            TableKind::Neighbours4 | TableKind::Neighbours6 => (
+                "somebody floods a link with addresses, or there are more devices than room",
+                full.limit.saturating_mul(8),
+                "see on which link they are (`ip neigh`), or make the table larger",
+            ),
+        };
+        let refused = if full.refused > 0 {
+            format!(", {} found no room meanwhile", full.refused)
+        } else {
+            String::new()
+        };
+        return Draft::problem(
+            name,
+            format!("the kernel's table is full: {}{refused}", filled(full)),
+            cause,
+            remedy,
+        )
+        .solved_by(vec![format!("sysctl -w {}={larger}", full.entries_of.setting())]);
+    }
+    let all: Vec<String> = tables.iter().map(filled).collect();
+    Draft::ok(name, all.join(", "))
+}
+
+/// Connections are refused or, if the kernel finds some, others are dropped for them. Of neighbours only what was refused
+/// tells: those that the administrator wrote down count, and take no room.
+fn is_full(table: &Table) -> bool {
+    let close = table.entries >= table.limit - table.limit / 20;
+    table.refused > 0 || table.entries_of == TableKind::Connections && table.limit > 0 && close
 }
 
 pub(super) fn packet(findings: &Findings) -> Draft {

@@ -32,6 +32,7 @@ fn a_healthy_machine_is_told_so_and_each_problem_is_named_until_it_is_solved() {
             ("forwarding", CheckName::Forwarding),
             ("rules", CheckName::Rules),
             ("firewall", CheckName::Firewall),
+            ("tables", CheckName::Tables),
             ("packet", CheckName::Packet),
             ("gateway", CheckName::Gateway),
             ("dns", CheckName::Dns),
