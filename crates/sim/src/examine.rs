@@ -67,7 +67,7 @@ pub(crate) fn findings(question: &Examination, ills: &BTreeSet<CheckName>) -> Fi
         difference: Ok(ill(CheckName::Rules).then(|| "chain forward: wanted 4 rules, found 3".to_owned())),
         blockades: Ok(if ill(CheckName::Firewall) { vec![blocked] } else { Vec::new() }),
         tables: Ok(vec![Table {
-            entries_of: TableKind::Connections,
+            kind: TableKind::Connections,
             entries: if ill(CheckName::Tables) { 65_536 } else { 128 },
             limit: 65_536,
             refused: 0,

@@ -189,12 +189,17 @@ fn a_kernel_without_room_for_neighbours_is_named_while_somebody_floods_it() {
         assert!(shown.contains(table), "{shown}");
     }
     // Many more than there is room for, again and again: those that are old enough make room for a while.
+    let room = shown.split_once(" neighbours (IPv4)").unwrap().0.rsplit(' ').next().unwrap();
+    let many = room.parse::<u32>().unwrap() * 2 + 1_000;
     let neighbour = |number: u32| {
-        let [_, _, a, b] = number.to_be_bytes();
-        format!("neigh replace 10.66.{a}.{b} lladdr 02:00:00:66:{a:02x}:{b:02x} dev {PUBLIC} nud stale\n")
+        let [_, a, b, c] = number.to_be_bytes();
+        format!(
+            "neigh replace 10.{}.{b}.{c} lladdr 02:00:66:{a:02x}:{b:02x}:{c:02x} dev {PUBLIC} nud stale\n",
+            128 + a
+        )
     };
     let file = patient.scene.router.files().join("neighbours");
-    std::fs::write(&file, (0..4_000).map(neighbour).collect::<String>()).unwrap();
+    std::fs::write(&file, (0..many).map(neighbour).collect::<String>()).unwrap();
     let mut flood = patient.scene.router.command("sh");
     flood.args([
         "-c",
@@ -214,7 +219,7 @@ fn a_kernel_without_room_for_neighbours_is_named_while_somebody_floods_it() {
         "{commands}"
     );
     drop(flood);
-    patient.sh(&format!("ip neigh flush dev {PUBLIC} to 10.66.0.0/16"));
+    patient.sh(&format!("ip neigh flush dev {PUBLIC} to 10.128.0.0/9"));
     patient.content();
 }
 

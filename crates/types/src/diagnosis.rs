@@ -257,7 +257,7 @@ pub struct Blocked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     /// What is in it.
-    pub entries_of: TableKind,
+    pub kind: TableKind,
     /// How many it has.
     pub entries: u32,
     /// How many it may have.

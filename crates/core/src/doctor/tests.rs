@@ -118,8 +118,8 @@ fn air() -> Case {
     }
 }
 
-const fn table(entries_of: TableKind, entries: u32, limit: u32) -> Table {
-    Table { entries_of, entries, limit, refused: 0 }
+const fn table(kind: TableKind, entries: u32, limit: u32) -> Table {
+    Table { kind, entries, limit, refused: 0 }
 }
 
 fn healthy() -> Findings {

@@ -106,9 +106,9 @@ pub(super) fn tables(findings: &Findings) -> Draft {
         Ok(tables) => tables,
         Err(cause) => return Draft::unknown(name, format!("the kernel's tables cannot be read: {cause}")),
     };
-    let filled = |table: &Table| format!("{} of {} {}", table.entries, table.limit, table.entries_of.title());
+    let filled = |table: &Table| format!("{} of {} {}", table.entries, table.limit, table.kind.title());
     if let Some(full) = tables.iter().find(|table| is_full(table)) {
-        let (cause, larger, remedy) = match full.entries_of {
+        let (cause, larger, remedy) = match full.kind {
             TableKind::Connections => (
                 "some device keeps very many connections open, or there are more devices than room",
                 full.limit.saturating_mul(2),
@@ -131,7 +131,7 @@ pub(super) fn tables(findings: &Findings) -> Draft {
             cause,
             remedy,
         )
-        .solved_by(vec![format!("sysctl -w {}={larger}", full.entries_of.setting())]);
+        .solved_by(vec![format!("sysctl -w {}={larger}", full.kind.setting())]);
     }
     let all: Vec<String> = tables.iter().map(filled).collect();
     Draft::ok(name, all.join(", "))
@@ -141,7 +141,7 @@ pub(super) fn tables(findings: &Findings) -> Draft {
 /// tells: those that the administrator wrote down count, and take no room.
 fn is_full(table: &Table) -> bool {
     let close = table.entries >= table.limit - table.limit / 20;
-    table.refused > 0 || table.entries_of == TableKind::Connections && table.limit > 0 && close
+    table.refused > 0 || table.kind == TableKind::Connections && table.limit > 0 && close
 }
 
 pub(super) fn packet(findings: &Findings) -> Draft {

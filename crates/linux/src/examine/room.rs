@@ -25,7 +25,7 @@ pub(super) fn tables() -> Found<Vec<Table>> {
 pub(super) fn since(before: Found<Vec<Table>>, after: Found<Vec<Table>>) -> Found<Vec<Table>> {
     let (before, mut after) = (before?, after?);
     for table in &mut after {
-        let first = before.iter().find(|first| first.entries_of == table.entries_of);
+        let first = before.iter().find(|first| first.kind == table.kind);
         table.refused = first.map_or(0, |first| table.refused.saturating_sub(first.refused));
     }
     Ok(after)
@@ -38,7 +38,7 @@ fn connections() -> Option<Table> {
         std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok()
     };
     let (entries, limit) = (number("nf_conntrack_count")?, number("nf_conntrack_max")?);
-    Some(Table { entries_of: TableKind::Connections, entries, limit, refused: 0 })
+    Some(Table { kind: TableKind::Connections, entries, limit, refused: 0 })
 }
 
 /// A table of neighbours (`NDTA_*`). What is said of single interfaces has neither limit nor entries.
@@ -69,7 +69,7 @@ fn neighbours(bytes: &[u8]) -> Option<Table> {
             _ => {}
         }
     }
-    Some(Table { entries_of: kind?, entries: entries?, limit: limit?, refused })
+    Some(Table { kind: kind?, entries: entries?, limit: limit?, refused })
 }
 
 #[cfg(test)]
@@ -81,14 +81,14 @@ mod tests {
     fn the_kernel_names_both_tables_of_neighbours_once_with_their_limits() {
         let tables = tables().unwrap();
         for kind in [TableKind::Neighbours4, TableKind::Neighbours6] {
-            let found: Vec<_> = tables.iter().filter(|table| table.entries_of == kind).collect();
+            let found: Vec<_> = tables.iter().filter(|table| table.kind == kind).collect();
             assert!(matches!(found.as_slice(), [table] if table.limit > 0), "{tables:?}");
         }
     }
 
     #[test]
     fn what_was_refused_before_is_not_counted() {
-        let table = |refused| Table { entries_of: TableKind::Neighbours6, entries: 3, limit: 1_024, refused };
+        let table = |refused| Table { kind: TableKind::Neighbours6, entries: 3, limit: 1_024, refused };
         assert_eq!(since(Ok(vec![table(7)]), Ok(vec![table(9)])), Ok(vec![table(2)]));
         assert_eq!(since(Ok(Vec::new()), Ok(vec![table(9)])), Ok(vec![table(0)]), "nobody knows");
         assert!(since(Err("x".into()), Ok(Vec::new())).is_err());
