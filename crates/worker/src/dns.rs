@@ -113,17 +113,24 @@ impl Side {
 #[derive(Debug, Default)]
 struct Addresses {
     homes: BTreeMap<MacAddr, Ipv4Addr>,
+    /// The same the other way round: with tens of thousands of leases nobody looks for an address among all.
+    owners: BTreeMap<Ipv4Addr, MacAddr>,
     sixes: BTreeMap<MacAddr, BTreeSet<Ipv6Addr>>,
 }
 
 impl Addresses {
     fn home(&mut self, mac: MacAddr, address: Ipv4Addr) {
         self.leave(address);
-        self.homes.insert(mac, address);
+        if let Some(before) = self.homes.insert(mac, address) {
+            self.owners.remove(&before);
+        }
+        self.owners.insert(address, mac);
     }
 
     fn leave(&mut self, address: Ipv4Addr) {
-        self.homes.retain(|_, home| *home != address);
+        if let Some(mac) = self.owners.remove(&address) {
+            self.homes.remove(&mac);
+        }
     }
 
     fn add(&mut self, mac: MacAddr, address: Ipv6Addr) {
@@ -430,4 +437,28 @@ impl Dns {
 pub(crate) fn silence(resolvers: &[SocketAddr]) -> String {
     let list: Vec<String> = resolvers.iter().map(|resolver| resolver.ip().to_string()).collect();
     format!("no name server of the public side answers ({})", list.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_the_last_address_it_got_and_an_address_its_last_device() {
+        let (a, b) = (MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
+        let [first, second] = [10, 11].map(|host| Ipv4Addr::new(192, 168, 137, host));
+        let mut addresses = Addresses::default();
+        let home = |addresses: &Addresses, mac| addresses.of(mac).map(|(home, _)| home);
+        addresses.home(a, first);
+        addresses.home(a, second);
+        assert_eq!(home(&addresses, a), Some(second));
+        // The one it had is nobody's: that it ends says nothing about the device.
+        addresses.leave(first);
+        assert_eq!(home(&addresses, a), Some(second));
+        addresses.home(b, second);
+        assert_eq!((home(&addresses, a), home(&addresses, b)), (None, Some(second)));
+        addresses.leave(second);
+        assert_eq!(home(&addresses, b), None);
+        assert!(addresses.homes.is_empty() && addresses.owners.is_empty());
+    }
 }
